@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one record that leaves the engine, and the words it may say."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+EVENT = np.dtype(
+    [
+        ("id", "i8"),  # its own, counted from 1
+        ("ref", "i8"),  # the id it speaks of (drum, note_off, bend, refine), else 0
+        ("time", "i8"),  # when it sounded [samples since start]
+        ("emitted", "i8"),  # newest input sample the decision depends on [samples since start]
+        ("kind", "u1"),
+        ("channel", "u1"),  # MIDI channel 1..16, 0 where it has none
+        ("label", "i2"),  # row of LABELS, -1 where it has none
+        ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS
+        ("value", "f4"),  # velocity 0..1
+        ("confidence", "f4"),  # 0..1
+    ],
+    align=True,
+)
+
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL) = range(8)
+
+KINDS = ("onset", "drum", "refine", "note_on", "note_off", "bend", "pitch", "level")
+
+
+class Label(NamedTuple):
+    name: str
+    note: int  # General MIDI percussion key
+    family: str
+
+
+LABELS = (
+    Label("kick", 36, "kick"),
+    Label("snare", 38, "snare"),
+    Label("snare-rim", 40, "snare"),
+    Label("snare-side", 37, "snare"),
+    Label("hat-closed", 42, "hat"),
+    Label("hat-pedal", 44, "hat"),
+    Label("hat-open", 46, "hat"),
+    Label("tom-low", 45, "tom"),
+    Label("tom-mid", 47, "tom"),
+    Label("tom-high", 50, "tom"),
+    Label("crash", 49, "cymbal"),
+    Label("ride", 51, "cymbal"),
+    Label("china", 52, "cymbal"),
+    Label("ride-bell", 53, "cymbal"),
+    Label("splash", 55, "cymbal"),
+    Label("clap", 39, "other"),
+    Label("tambourine", 54, "other"),
+    Label("cowbell", 56, "other"),
+    Label("bongo", 60, "other"),
+    Label("conga", 63, "other"),
+    Label("shaker", 70, "other"),
+)
+
+LABEL_ROW = {label.name: row for row, label in enumerate(LABELS)}
