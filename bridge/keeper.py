@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process that owns the MIDI port and outlives the engine.
+
+It maps the outbox, puts each message out when it is due, and ends every
+sounding note through the same port when the engine stops, panics or dies: the
+engine holds the other end of our stdin, which closes with it, whatever ended it.
+
+Speaks JSON lines on stdout: ``ready``, ``gone`` (port or server lost), ``back``, ``error``.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from typing import Any, Protocol
+
+import numpy as np
+
+from bridge import realtime
+from bridge.errors import EarwireError, MidiError
+from bridge.native import clock_ns, post_semaphore, wait_semaphore
+from bridge.outbox import (
+    CONNECTIONS,
+    CONSTANT,
+    LENGTH,
+    MESSAGE,
+    PANIC,
+    PANIC_DONE,
+    SOUNDING,
+    STOPPED,
+    collect,
+    deliver,
+)
+from bridge.shared import Shared
+
+SETTLE = 0.02  # time for the last messages to pass through the port before it closes [s]
+
+
+class Port(Protocol):
+    """A MIDI port that empties the outbox."""
+
+    name: str
+
+    def look(self) -> str | None:
+        """Tend the port, ten times a second; "gone" or "back" where that has changed."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class JackPort:
+    """A JACK MIDI port of a client of its own: each message on its exact sample."""
+
+    def __init__(self, shared: Shared, client_name: str, connect: str) -> None:
+        from bridge import jack
+
+        self._jack, self._shared, self._client_name = jack, shared, client_name
+        self._wanted, self._connected, self._constant = connect, [], -1
+        self._out = np.zeros(512, MESSAGE)
+        self._client: Any = None
+        self._retry = 0.0
+        self._open(jack.Client.open(client_name))
+
+    def _open(self, client: Any) -> None:
+        from bridge import jack_native as native
+
+        self._native = native
+        self._control = np.zeros(native.OUTPUT_WORDS, np.int64)
+        self._client = client
+        self.name = f"{client.name}:out"
+        control = self._control
+        control[native.OUT_CLIENT] = client.handle
+        control[native.OUT_PORT] = client.port("out", self._jack.MIDI, self._jack.IS_OUTPUT)
+        control[native.OUT_MEMORY] = self._shared.outbox.ring.data.ctypes.data
+        control[native.OUT_RATE] = client.rate
+        control[native.OUT_SCRATCH] = self._out.ctypes.data
+        client.callback("process", native.on_midi.address, control.ctypes.data)
+        client.callback("latency", native.on_latency.address, control.ctypes.data)
+        client.callback("shutdown", native.on_midi_shutdown.address, control.ctypes.data)
+        client.activate()
+        if self._wanted:
+            for target in client.ports(self._wanted, self._jack.MIDI, self._jack.IS_INPUT):
+                client.connect(self.name, target)
+        for target in self._connected:
+            client.connect(self.name, target)
+
+    def look(self) -> str | None:
+        native, box = self._native, self._shared.outbox
+        if self._client is None:
+            if time.monotonic() < self._retry:
+                return None
+            self._retry = time.monotonic() + 0.5
+            client = self._jack.Client.try_open(self._client_name)
+            if client is None:
+                return None
+            self._open(client)
+            return "back"
+        if self._control[native.OUT_GONE]:
+            self._client.close()
+            self._client = None
+            box.words[PANIC] += 1  # what sounded is ended as soon as there is a port again
+            return "gone"
+        if self._constant != box.words[CONSTANT]:
+            self._constant = int(box.words[CONSTANT])
+            self._client.lib.jack_recompute_total_latencies(self._client.handle)
+        self._connected = self._client.connections(self._control[native.OUT_PORT])
+        box.words[CONNECTIONS] = len(self._connected)
+        return None
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+class RtMidiPort:
+    """A port of the system's own MIDI, through rtmidi; one thread does nothing else."""
+
+    def __init__(self, shared: Shared, name: str, virtual: bool) -> None:
+        from bridge import rtports
+
+        self._shared, self._rtports = shared, rtports
+        self._wanted, self._virtual = name, virtual
+        self._gone, self._retry, self._closing = False, 0.0, False
+        self._port = rtports.open_output(name, virtual)
+        self.name = self._port.name
+        shared.outbox.words[CONNECTIONS] = 1
+        self._thread = threading.Thread(target=self._empty, daemon=True)
+        self._thread.start()
+
+    def _empty(self) -> None:
+        realtime.promote()
+        box, out = self._shared.outbox, np.zeros(256, MESSAGE)
+        while not self._closing:
+            now = clock_ns()
+            collect(box, 0, now, now, 1_000_000_000)
+            for message in out[: deliver(box, now, now + 1, out)]:
+                try:
+                    self._port.send([int(message["status"]), int(message["data1"]), int(message["data2"])])
+                except Exception:
+                    self._gone = True
+            if box.words[LENGTH]:
+                wait = (int(box.queue["due"][0]) - clock_ns()) * 1e-9
+            else:
+                wait = 0.1
+            if wait > 0 and box.words[PANIC] == box.words[PANIC_DONE]:
+                wait_semaphore(self._shared.semaphore, min(wait, 0.1))
+
+    def look(self) -> str | None:
+        if time.monotonic() < self._retry:
+            return None
+        self._retry = time.monotonic() + 1.0
+        if self._virtual:
+            return None
+        here = self._rtports.exists(self._port)
+        if here and self._gone:
+            self._port = self._rtports.open_output(self._wanted, False)
+            self._gone = False
+            self._shared.outbox.words[PANIC] += 1
+            self._shared.outbox.words[CONNECTIONS] += 1
+            return "back"
+        if not here and not self._gone:
+            self._gone = True
+            return "gone"
+        return None
+
+    def close(self) -> None:
+        self._closing = True
+        post_semaphore(self._shared.semaphore)
+        self._thread.join(1.0)
+        self._port.close()
+
+
+def _say(what: str, **more: Any) -> None:
+    try:
+        print(json.dumps({"keeper": what, **more}), flush=True)
+    except OSError:
+        pass  # nobody listens any more; stdin will tell
+
+
+def _engine_ended() -> bool:
+    """Wait a tenth of a second; whether the engine's end of our stdin has closed."""
+    if os.name == "nt":
+        return _ENDED.wait(0.1)
+    if select.select([sys.stdin], [], [], 0.1)[0]:
+        return not os.read(sys.stdin.fileno(), 64)
+    return False
+
+
+_ENDED = threading.Event()
+
+
+def _watch_stdin() -> None:
+    while sys.stdin.buffer.read1(64):
+        pass
+    _ENDED.set()
+
+
+def _end_notes(shared: Shared) -> None:
+    """Ask for a panic and give it half a second to pass."""
+    words = shared.outbox.words
+    words[PANIC] += 1
+    post_semaphore(shared.semaphore)
+    deadline = time.monotonic() + 0.5
+    while words[PANIC] != words[PANIC_DONE] and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(SETTLE)
+
+
+def main() -> int:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the engine decides when we go
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    path, kind, name, connect = sys.argv[1:5]
+    shared = Shared(path)
+    try:
+        port: Port = (
+            JackPort(shared, name, connect) if kind == "jack" else RtMidiPort(shared, name, kind == "virtual")
+        )
+    except EarwireError as error:
+        _say("error", message=error.message, hint=error.hint)
+        return 1
+    if os.name == "nt":
+        threading.Thread(target=_watch_stdin, daemon=True).start()
+    _say("ready", port=port.name)
+    while not _engine_ended():
+        try:
+            change = port.look()
+        except MidiError:
+            change = None  # not back yet; looked for again
+        if change:
+            _say(change, port=port.name)
+    _end_notes(shared)
+    shared.outbox.words[STOPPED] = 1 + shared.outbox.words[SOUNDING]
+    port.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
