@@ -1,16 +1,341 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notes of one line: a voice, a bass, a flute."""
+"""Notes of one line: a voice, a bass, a flute.
+
+Three witnesses are heard at every hop: the period of the sound (dsp.pitch), the
+rise of its energy in two short bands, and how well the newest sound continues the
+period before it. A rise or a break opens an attack, which becomes a note as soon
+as one period has been seen twice; without one, a pitch must stay elsewhere for a
+while to be a new note. A fall much faster than any string decays ends it.
+"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+
+from dsp.events import BEND, EVENT, NOTE_OFF, NOTE_ON, PITCH
+from dsp.kernel import kernel
+from dsp.pitch import (
+    CHUNK,
+    DECIMATION_DELAY,
+    FACTOR,
+    FLOOR,
+    SLOW,
+    PitchState,
+    pitch_compare,
+    pitch_listen,
+    pitch_params,
+    pitch_search,
+    pitch_state,
+)
 from dsp.settings import number, switch
+from dsp.stage import KernelStage, Spec
+from dsp.units import HOP, samples
+
+ROOM = 16  # most events one hop can bring, with much to spare
+PAST = 64  # hops of history: 85 ms
+PITCH_EVERY = samples(10)
 
 
 @dataclass(frozen=True, slots=True)
 class NoteSettings:
     enabled: bool = switch(True, "play back the melody that is heard")
-    low: float = number(28, 21, 108, "MIDI note", "lowest note to listen for")
-    high: float = number(84, 21, 108, "MIDI note", "highest note to listen for")
+    low: float = number(28, 21, 96, "MIDI note", "lowest note to listen for; a higher one decides sooner")
+    high: float = number(84, 21, 96, "MIDI note", "highest note to listen for")
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     bend: bool = switch(True, "follow vibrato and glides with pitch bend")
+    pitch: bool = switch(False, "report the pitch itself every 10 ms")
+
+
+PARAMS = np.dtype(
+    [
+        ("enabled", "i8"),
+        ("bend", "i8"),
+        ("pitch", "i8"),
+        ("shortest", "i8"),  # period [slow samples]
+        ("longest", "i8"),
+        ("decision", "i8"),  # [samples]
+        ("gate", "f8"),  # softest level that is heard [dB]
+        ("clear", "f8"),  # likeness of a note
+        ("rise", "f8"),  # of energy, that opens an attack [dB]
+        ("rerise", "f8"),  # the same soon after an attack
+        ("keen", "f8"),  # how good the first peak must be against the best
+        ("wait", "f8"),  # periods to see before a note is believed
+        ("wait_ms", "f8"),  # and at least so long
+        ("settle", "f8"),  # hops a pitch must stay to be a note without attack
+        ("leave", "f8"),  # semitones from the note that are another note
+        ("fall", "f8"),  # of level within `fall_hops`, that ends a note [dB]
+        ("fall_hops", "i8"),
+    ],
+    align=True,
+)
+
+
+class LineState(NamedTuple):
+    params: np.ndarray  # (1,) PARAMS
+    ids: np.ndarray  # (1,) last event id, shared with the other detectors
+    pitch: PitchState
+    clock: np.ndarray  # (1,) samples heard
+    power: np.ndarray  # (2, PAST) power of each hop: all of it, and its difference
+    level: np.ndarray  # (PAST,) level over a period [dB]
+    last: np.ndarray  # (1,) newest sample, for the difference
+    note: np.ndarray  # (1,) NOTE
+    attack: np.ndarray  # (1,) ATTACK
+
+
+NOTE = np.dtype(
+    [
+        ("id", "i8"),  # of the note that sounds, 0 for none
+        ("midi", "f8"),
+        ("since", "i8"),  # emitted [samples]
+        ("bend", "f8"),  # last sent [cents]
+        ("bent", "i8"),  # when [samples]
+        ("smooth", "f8"),  # pitch, smoothed [MIDI]
+        ("lost", "i8"),  # hops without a period
+        ("reported", "i8"),  # pitch events so far
+    ],
+    align=True,
+)
+
+ATTACK = np.dtype(
+    [
+        ("open", "i8"),  # 1 while it waits for a pitch
+        ("time", "i8"),  # [samples]
+        ("struck", "i8"),  # hop of the last rise
+        ("midi", "f8"),  # pitch that is being watched
+        ("stay", "f8"),  # hops it has stayed
+        ("from_", "i8"),  # sample at which it came
+        ("loud", "f8"),  # highest level since [dB]
+    ],
+    align=True,
+)
+
+
+def line_params(notes: NoteSettings) -> np.ndarray:
+    """The settings as the kernel reads them, shape (1,); assign to ``state.params[...]`` to change them live."""
+    params = np.zeros(1, PARAMS)
+    search = pitch_params(notes.low, notes.high)
+    daring = notes.sensitivity - 0.5
+    params["enabled"], params["bend"], params["pitch"] = notes.enabled, notes.bend, notes.pitch
+    params["shortest"], params["longest"] = search["shortest"], search["longest"]
+    params["decision"] = samples(notes.decision_ms)
+    params["gate"] = -66 - 20 * daring
+    params["clear"] = 0.86 - 0.16 * daring
+    params["rise"] = 6 - 4 * daring
+    params["rerise"] = 9 - 4 * daring
+    params["keen"] = 0.9
+    params["wait"] = 2.0
+    params["wait_ms"] = 9
+    params["settle"] = 12
+    params["leave"] = 0.65
+    params["fall"] = 10
+    params["fall_hops"] = 40
+    return params
+
+
+def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
+    """All that the notes of one line remember; `ids` (1,) counts the events of all detectors."""
+    note, attack = np.zeros(1, NOTE), np.zeros(1, ATTACK)
+    attack["struck"] = -1000
+    return LineState(
+        params=line_params(notes),
+        ids=ids,
+        pitch=pitch_state(notes.low, notes.high),
+        clock=np.zeros(1, np.int64),
+        power=np.full((2, PAST), 1e-12),
+        level=np.full(PAST, -120.0),
+        last=np.zeros(1, np.float32),
+        note=note,
+        attack=attack,
+    )
+
+
+@kernel
+def _say(out, n, ids, ref, time, emitted, kind, number, value, confidence):
+    """Write one event and give it the next id, which is returned."""
+    ids[0] += 1
+    event = out[n]
+    event.id = ids[0]
+    event.ref = ref
+    event.time = min(max(time, 0), emitted)
+    event.emitted = emitted
+    event.kind = kind
+    event.channel = 1
+    event.label = -1
+    event.number = number
+    event.value = value
+    event.confidence = confidence
+    return ids[0]
+
+
+@kernel
+def _rise(power, now):
+    """Rise of the newest two hops above all of the 27 ms before [dB]."""
+    fresh = power[now % PAST] + power[(now - 1) % PAST]
+    old = 1e-12
+    for back in range(3, 23):
+        old = max(old, power[(now - back) % PAST] + power[(now - back - 1) % PAST])
+    return 10 * np.log10((fresh + 1e-11) / (old + 1e-11))
+
+
+@kernel
+def _velocity(level):
+    """0..1 of the level of an attack: -60 to -6 dBFS."""
+    return min(1.0, max(0.01, (level + 60) / 54))
+
+
+@kernel
+def _began(level, now, depth):
+    """Samples back to where a level that has fallen began to fall."""
+    back = 1
+    while back < PAST - 2 and level[(now - back - 1) % PAST] > level[(now - back) % PAST] + 0.05:
+        back += 1
+    while back > 1 and level[(now - back) % PAST] > depth:
+        back -= 1
+    return back * HOP
+
+
+@kernel
+def line_step(state, x, out):
+    """Notes of each hop, x (n, HOP) -> events in `out`, at most ROOM a hop; returns how many."""
+    p, ids = state.params[0], state.ids
+    if p.enabled == 0:
+        state.clock[0] += HOP * x.shape[0]
+        return 0
+    pitch, power, level = state.pitch, state.power, state.level
+    note, attack = state.note[0], state.attack[0]
+    pitch.params[0].shortest = p.shortest
+    pitch.params[0].longest = p.longest
+    n = 0
+    for hop in range(x.shape[0]):
+        now = state.clock[0] // HOP
+        state.clock[0] += HOP
+        emitted = state.clock[0]
+        oldest = emitted - p.decision
+
+        whole, edge, last = 1e-14, 1e-14, state.last[0]
+        for i in range(HOP):
+            whole += x[hop, i] * x[hop, i]
+            edge += (x[hop, i] - last) * (x[hop, i] - last)
+            last = x[hop, i]
+        state.last[0] = last
+        power[0, now % PAST] = whole / HOP
+        power[1, now % PAST] = edge / HOP
+
+        pitch_listen(pitch, x[hop])
+        pitch_compare(pitch)
+        expected = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12)) if note.id > 0 else 0.0
+        lag, sure = pitch_search(pitch, expected, p.keen)
+        width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
+        loud = 10 * np.log10(pitch.energy[width] / width + 1e-12)
+        level[now % PAST] = loud
+        voiced = lag > 0 and sure > p.clear and loud > p.gate
+        midi = 69 + 12 * np.log2(SLOW / lag / 440) if lag > 0 else 0.0
+
+        # An attack opens.
+        rise = max(_rise(power[0], now), _rise(power[1], now))
+        needed = p.rerise if now - attack.struck < 60 else p.rise
+        if rise > needed and loud > p.gate - 12:
+            if now - attack.struck > 30:
+                attack.open = 1
+                attack.time = emitted - 2 * HOP
+                attack.loud = -120.0
+                attack.stay = 0
+                attack.struck = now
+        attack.loud = max(attack.loud, loud)
+        if attack.open and now - attack.struck > 120:
+            attack.open = 0
+
+        # A pitch is watched.
+        if voiced and abs(midi - attack.midi) < 0.5:
+            attack.stay += 1
+            attack.midi += (midi - attack.midi) / min(attack.stay + 1, 6)
+        elif voiced:
+            attack.midi = midi
+            attack.stay = 0
+            attack.from_ = emitted - HOP
+        else:
+            attack.stay = max(0.0, attack.stay - 0.5)
+
+        begun = False
+        start = emitted
+        if voiced and attack.stay >= 2:
+            seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
+            if attack.open:
+                begun = seen >= max(p.wait * lag, p.wait_ms * SLOW / 1000)
+                start = attack.time
+            else:
+                other = note.id == 0 or abs(attack.midi - note.midi) > p.leave
+                begun = other and attack.stay >= p.settle
+                start = attack.from_ - int(lag * FACTOR)
+        if begun:
+            number = np.floor(attack.midi + 0.5)
+            start = max(start, oldest)
+            if note.id > 0:
+                _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.midi, 0.0, sure)
+                n += 1
+            note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, number, _velocity(attack.loud), sure)
+            n += 1
+            note.midi = number
+            note.smooth = attack.midi
+            note.since = emitted
+            note.bend = 0.0
+            note.bent = emitted
+            note.lost = 0
+            attack.open = 0
+            if attack.struck < now - 60:
+                attack.struck = now - 30
+            attack.loud = loud
+        elif note.id > 0:
+            if voiced and abs(midi - note.smooth) < 0.8:
+                note.smooth += 0.25 * (midi - note.smooth)
+                note.lost = 0
+            elif not voiced:
+                note.lost += 1
+            high = level[(now - p.fall_hops) % PAST]
+            fallen = high - loud > p.fall and emitted - note.since > p.fall_hops * HOP // 2
+            if fallen or loud < p.gate - 6 or note.lost > 40:
+                off = max(emitted - _began(level, now, high - 2), oldest)
+                _say(out, n, ids, note.id, off, emitted, NOTE_OFF, note.midi, 0.0, sure)
+                n += 1
+                note.id = 0
+                attack.stay = -20.0
+            elif p.bend and voiced and emitted - note.bent >= PITCH_EVERY:
+                cents = 100 * (note.smooth - note.midi)
+                if abs(cents - note.bend) > 6:
+                    _say(out, n, ids, note.id, emitted - HOP, emitted, BEND, cents, 0.0, sure)
+                    n += 1
+                    note.bend = cents
+                    note.bent = emitted
+
+        if p.pitch and emitted // PITCH_EVERY > note.reported:
+            note.reported = emitted // PITCH_EVERY
+            middle = DECIMATION_DELAY + int(FACTOR * (width + lag) / 2)
+            f0 = SLOW / lag if voiced else 0.0
+            _say(out, n, ids, 0, emitted - middle, emitted, PITCH, f0, 0.0, sure)
+            n += 1
+    return n
+
+
+class Line(KernelStage):
+    """Notes of one line: hops of audio -> events.
+
+    Notes
+    -----
+    Every note begins at most `decision_ms` before it is emitted: a start that was
+    longer ago is moved up. Realtime: O(longest period) a hop, no allocation.
+    """
+
+    step = staticmethod(line_step)
+
+    def __init__(self, settings: NoteSettings) -> None:
+        self.settings = settings
+
+    def prepare(self, *specs: Spec) -> Spec:
+        (spec,) = specs
+        out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
+        self._ready(
+            line_state(self.settings, np.zeros(1, np.int64)), np.zeros((0, HOP), np.float32), np.zeros(ROOM, EVENT)
+        )
+        return out

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How high one voice sounds: its period, found by comparing it with its own past.
+
+The sound is brought down to 12 kHz, where a period of low E is 291 samples. For
+every lag the last stretch is compared with the stretch one lag earlier, a stretch
+being about as long as the lag: so a high note is known from the floor of 8 ms, a
+low one from two of its periods, and neither waits for the other.
+
+References
+----------
+P. McLeod, G. Wyvill, "A smarter way to find pitch", ICMC 2005: the normalised
+square difference (eq. 9) and the choice of the first good peak. Deviation: the
+window grows with the lag, and sums are kept up chunk by chunk.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.kernel import kernel
+from dsp.stage import KernelStage, Spec
+from dsp.units import HOP, RATE, hz
+
+FACTOR = 4
+SLOW = RATE // FACTOR  # rate of the search [Hz]
+CHUNK = HOP // FACTOR  # slow samples per hop
+TAPS = 48  # of the low-pass before the decimation
+DECIMATION_DELAY = (TAPS - 1) // 2 + 1  # [samples]
+LAGS = 464  # longest lag + 1 [slow samples]: A0, and a multiple of CHUNK
+FLOOR = 6  # shortest stretch compared [chunks]: 8 ms
+DEPTH = 32  # chunks remembered per lag: the stretch of the longest lag and to spare
+PAST = 2 * LAGS + 2 * CHUNK  # slow samples looked back at
+TAPE = PAST + 128 * CHUNK  # room to write backwards before the past is moved up
+PEAKS = 24
+
+PARAMS = np.dtype([("shortest", "i8"), ("longest", "i8"), ("quiet", "f8")], align=True)
+
+
+class PitchState(NamedTuple):
+    params: np.ndarray  # (1,) PARAMS
+    taps: np.ndarray  # (TAPS,) low-pass
+    recent: np.ndarray  # (TAPS - 1 + HOP,) input, oldest first
+    tape: np.ndarray  # (TAPE,) slow samples, newest first from head
+    head: np.ndarray  # (2,) where the newest slow sample is; row of the next chunk
+    blocker: np.ndarray  # (2,) memory of the DC blocker
+    products: np.ndarray  # (DEPTH, LAGS) sum of x[i] x[i - lag] over each chunk
+    sums: np.ndarray  # (LAGS,) the same over the stretch of each lag
+    energy: np.ndarray  # (PAST,) energy of the newest j samples
+    likeness: np.ndarray  # (LAGS,) normalised, 1 = the stretch repeats exactly
+
+
+def pitch_params(low: float, high: float) -> np.ndarray:
+    """Numbers of the search for MIDI notes `low` to `high`, shape (1,)."""
+    params = np.zeros(1, PARAMS)
+    params["shortest"] = max(4, int(SLOW / hz(high + 0.7)))
+    params["longest"] = min(LAGS - 3, int(np.ceil(SLOW / hz(low - 0.7))))
+    params["quiet"] = 1e-9  # energy of a slow sample that counts as silence
+    return params
+
+
+def pitch_state(low: float, high: float) -> PitchState:
+    """All that the search for one pitch remembers, for the widest range."""
+    t = np.arange(TAPS) - (TAPS - 1) / 2
+    taps = np.sinc(2 * 5000 / RATE * t) * np.kaiser(TAPS, 5.0)
+    return PitchState(
+        params=pitch_params(low, high),
+        taps=(taps / taps.sum()).astype(np.float32),
+        recent=np.zeros(TAPS - 1 + HOP, np.float32),
+        tape=np.zeros(TAPE, np.float32),
+        head=np.array([TAPE - PAST, 0]),
+        blocker=np.zeros(2),
+        products=np.zeros((DEPTH, LAGS), np.float32),
+        sums=np.zeros(LAGS),
+        energy=np.zeros(PAST + 1),
+        likeness=np.zeros(LAGS),
+    )
+
+
+@kernel(fastmath=True)
+def _tap(taps, recent, at):
+    total = np.float32(0.0)
+    for i in range(TAPS):
+        total += taps[i] * recent[at + i]
+    return total
+
+
+@kernel
+def pitch_listen(state, x):
+    """Take in one hop, x (HOP,): decimate, and keep up the sums of every lag."""
+    recent, tape, head, blocker = state.recent, state.tape, state.head, state.blocker
+    for i in range(TAPS - 1):
+        recent[i] = recent[i + HOP]
+    for i in range(HOP):
+        recent[TAPS - 1 + i] = x[i]
+    if head[0] < CHUNK:
+        for i in range(PAST - 1, -1, -1):
+            tape[TAPE - PAST + i] = tape[head[0] + i]
+        head[0] = TAPE - PAST
+    for k in range(CHUNK):
+        slow = float(_tap(state.taps, recent, FACTOR * (k + 1) - 1))
+        # A DC offset or a slow rumble repeats at any lag.
+        y = slow - blocker[0] + 0.988 * blocker[1]
+        blocker[0] = slow
+        blocker[1] = y if abs(y) > 1e-20 else 0.0
+        head[0] -= 1
+        tape[head[0]] = blocker[1]
+
+    start = head[0]
+    longest = state.params[0].longest + 3
+    row = head[1] % DEPTH
+    chunk = state.products[row]
+    for lag in range(longest):
+        chunk[lag] = 0.0
+    for i in range(CHUNK):
+        now = tape[start + i]
+        past = tape[start + i : start + i + longest]
+        for lag in range(longest):
+            chunk[lag] += now * past[lag]
+    sums = state.sums
+    for block in range(0, longest, CHUNK):
+        stop = min(longest, block + CHUNK)
+        gone = state.products[(head[1] - max(FLOOR, block // CHUNK + 1)) % DEPTH]
+        for lag in range(block, stop):
+            sums[lag] += float(chunk[lag]) - float(gone[lag])
+    head[1] += 1
+
+
+@kernel
+def pitch_compare(state):
+    """How alike the newest stretch and the one before are, for every lag: fills `likeness`."""
+    tape, energy, likeness, sums = state.tape, state.energy, state.likeness, state.sums
+    start = state.head[0]
+    longest = state.params[0].longest + 3
+    total = 0.0
+    for i in range(2 * longest + CHUNK):
+        total += float(tape[start + i]) * float(tape[start + i])
+        energy[i + 1] = total
+    quiet = state.params[0].quiet
+    for block in range(0, longest, CHUNK):
+        stop = min(longest, block + CHUNK)
+        width = CHUNK * max(FLOOR, block // CHUNK + 1)
+        base = energy[width] + quiet * width
+        for lag in range(block, stop):
+            likeness[lag] = 2 * sums[lag] / (base + energy[width + lag] - energy[lag])
+
+
+@kernel
+def _summit(y, at):
+    """(position, height) of the parabola through a peak and its neighbours."""
+    a, b, c = y[at - 1], y[at], y[at + 1]
+    bend = a - 2 * b + c
+    if bend >= -1e-12:
+        return float(at), b
+    shift = 0.5 * (a - c) / bend
+    return at + shift, b - 0.25 * (a - c) * shift
+
+
+@kernel
+def pitch_search(state, expected, keen):
+    """The period that explains the newest stretch best.
+
+    `expected` [slow samples] is the period believed so far, 0 for none; it is kept
+    while its peak is nearly as good as the best. The first peak that reaches
+    `keen` times the best wins otherwise.
+
+    Returns
+    -------
+    lag : float
+        Period [slow samples], 0 where nothing repeats.
+    likeness : float
+        Height of its peak, 0..1.
+    """
+    y = state.likeness
+    shortest, longest = state.params[0].shortest, state.params[0].longest
+    best = 0.0
+    for lag in range(shortest, longest + 1):
+        if y[lag] > best and y[lag] >= y[lag - 1] and y[lag] > y[lag + 1]:
+            best = y[lag]
+    if best < 0.3:
+        return 0.0, 0.0
+    chosen, height = 0.0, 0.0
+    for lag in range(shortest, longest + 1):
+        if y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and y[lag] > 0.3:
+            at, top = _summit(y, lag)
+            near = expected > 0 and abs(at - expected) < 0.03 * expected + 0.5
+            if top >= (keen - 0.06 if near else keen) * best and (height == 0.0 or near):
+                chosen, height = at, top
+                if near or expected == 0.0:
+                    break
+    if chosen == 0.0:
+        return 0.0, 0.0
+    # A whole number of periods tells a short one more finely.
+    count = int(min(96.0, longest - 1.0) / chosen)
+    refined, times = chosen, 2
+    while times <= min(4, count):
+        middle = int(round(refined * times))
+        if middle - 1 < 1 or middle + 2 > longest:
+            break
+        peak = middle
+        if y[peak - 1] > y[peak]:
+            peak -= 1
+        elif y[peak + 1] > y[peak]:
+            peak += 1
+        if y[peak] < y[peak - 1] or y[peak] < y[peak + 1] or y[peak] < 0.85 * height:
+            break
+        refined = _summit(y, peak)[0] / times
+        times += 1
+    return refined, min(1.0, max(0.0, height))
+
+
+@kernel
+def pitch_step(state, x, out):
+    """Pitch of each hop, x (n, HOP) -> out (n, 3): f0 [Hz], confidence 0..1, level (rms of 8 ms)."""
+    for hop in range(x.shape[0]):
+        pitch_listen(state, x[hop])
+        pitch_compare(state)
+        lag, likeness = pitch_search(state, 0.0, 0.92)
+        power = state.energy[FLOOR * CHUNK] / (FLOOR * CHUNK)
+        sure = likeness if power > 10 * state.params[0].quiet else 0.0
+        out[hop, 0] = SLOW / lag if lag > 0 and sure > 0.5 else 0.0
+        out[hop, 1] = sure
+        out[hop, 2] = np.sqrt(power)
+    return x.shape[0]
+
+
+class Pitch(KernelStage):
+    """f0 of one voice, hop by hop: hops of audio -> (f0 [Hz], confidence 0..1, level).
+
+    f0 is 0 where nothing is voiced.
+
+    Notes
+    -----
+    Delay: the decimator and half of the shortest stretch (4.5 ms); a period longer
+    than 8 ms adds its own excess. Realtime: O(longest lag) a hop, no allocation.
+    """
+
+    step = staticmethod(pitch_step)
+
+    def __init__(self, low: float = 28, high: float = 96) -> None:
+        self.low, self.high = low, high
+
+    def prepare(self, *specs: Spec) -> Spec:
+        (spec,) = specs
+        out = Spec(spec.rate, HOP, (3,), capacity=spec.capacity, delay=spec.delay + DECIMATION_DELAY + FLOOR * HOP // 2)
+        self._ready(pitch_state(self.low, self.high), np.zeros((0, HOP), np.float32), out.empty())
+        return out
