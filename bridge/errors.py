@@ -78,10 +78,9 @@ class PresetError(EarwireError):
         line: int | None = None,
         key: str = "",
     ) -> None:
-        place = ", ".join(
-            part for part in (str(path) if path else "", f"line {line}" if line else "", key) if part
-        )
-        super().__init__(f"{place}: {message}" if place else message, hint)
+        place = ", ".join(part for part in (str(path or ""), f"line {line}" if line else "") if part)
+        where = f"{key} ({place})" if key and place else key or place
+        super().__init__(f"{where}: {message}" if where else message, hint)
         self.path = path
         self.line = line
         self.key = key
