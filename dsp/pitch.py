@@ -31,22 +31,34 @@ FLOOR = 6  # shortest stretch compared [chunks]: 8 ms
 DEPTH = 32  # chunks remembered per lag: the stretch of the longest lag and to spare
 PAST = 2 * LAGS + 2 * CHUNK  # slow samples looked back at
 TAPE = PAST + 128 * CHUNK  # room to write backwards before the past is moved up
-PEAKS = 24
+KEEN = 0.85  # how good the first peak must be against the best
 
 PARAMS = np.dtype([("shortest", "i8"), ("longest", "i8"), ("quiet", "f8")], align=True)
 
 
-class PitchState(NamedTuple):
+class LagState(NamedTuple):
+    """What is remembered to compare a slow sound with its own past."""
+
     params: np.ndarray  # (1,) PARAMS
-    taps: np.ndarray  # (TAPS,) low-pass
-    recent: np.ndarray  # (TAPS - 1 + HOP,) input, oldest first
     tape: np.ndarray  # (TAPE,) slow samples, newest first from head
     head: np.ndarray  # (2,) where the newest slow sample is; row of the next chunk
-    blocker: np.ndarray  # (2,) memory of the DC blocker
     products: np.ndarray  # (DEPTH, LAGS) sum of x[i] x[i - lag] over each chunk
     sums: np.ndarray  # (LAGS,) the same over the stretch of each lag
-    energy: np.ndarray  # (PAST,) energy of the newest j samples
+    energy: np.ndarray  # (PAST + 1,) energy of the newest j samples
     likeness: np.ndarray  # (LAGS,) normalised, 1 = the stretch repeats exactly
+
+
+class SlowState(NamedTuple):
+    """What the way down to the slow rate remembers."""
+
+    taps: np.ndarray  # (TAPS,) low-pass
+    recent: np.ndarray  # (TAPS - 1 + HOP,) input, oldest first
+    blocker: np.ndarray  # (2,) memory of the DC blocker
+
+
+class PitchState(NamedTuple):
+    slow: SlowState
+    lags: LagState
 
 
 def pitch_params(low: float, high: float) -> np.ndarray:
@@ -58,22 +70,28 @@ def pitch_params(low: float, high: float) -> np.ndarray:
     return params
 
 
-def pitch_state(low: float, high: float) -> PitchState:
-    """All that the search for one pitch remembers, for the widest range."""
+def slow_state() -> SlowState:
     t = np.arange(TAPS) - (TAPS - 1) / 2
     taps = np.sinc(2 * 5000 / RATE * t) * np.kaiser(TAPS, 5.0)
-    return PitchState(
-        params=pitch_params(low, high),
-        taps=(taps / taps.sum()).astype(np.float32),
-        recent=np.zeros(TAPS - 1 + HOP, np.float32),
+    return SlowState((taps / taps.sum()).astype(np.float32), np.zeros(TAPS - 1 + HOP, np.float32), np.zeros(2))
+
+
+def lag_state(params: np.ndarray) -> LagState:
+    """Room for the widest range, whatever `params` (1,) asks for now."""
+    return LagState(
+        params=params,
         tape=np.zeros(TAPE, np.float32),
         head=np.array([TAPE - PAST, 0]),
-        blocker=np.zeros(2),
         products=np.zeros((DEPTH, LAGS), np.float32),
         sums=np.zeros(LAGS),
         energy=np.zeros(PAST + 1),
         likeness=np.zeros(LAGS),
     )
+
+
+def pitch_state(low: float, high: float) -> PitchState:
+    """All that the search for one pitch remembers."""
+    return PitchState(slow_state(), lag_state(pitch_params(low, high)))
 
 
 @kernel(fastmath=True)
@@ -85,30 +103,41 @@ def _tap(taps, recent, at):
 
 
 @kernel
-def pitch_listen(state, x):
-    """Take in one hop, x (HOP,): decimate, and keep up the sums of every lag."""
-    recent, tape, head, blocker = state.recent, state.tape, state.head, state.blocker
-    for i in range(TAPS - 1):
-        recent[i] = recent[i + HOP]
-    for i in range(HOP):
-        recent[TAPS - 1 + i] = x[i]
+def tape_room(state):
+    """Make room for one more chunk on the tape and step to it; returns where the chunk starts."""
+    tape, head = state.tape, state.head
     if head[0] < CHUNK:
         for i in range(PAST - 1, -1, -1):
             tape[TAPE - PAST + i] = tape[head[0] + i]
         head[0] = TAPE - PAST
+    head[0] -= CHUNK
+    return head[0]
+
+
+@kernel
+def slow_step(state, x, tape, start):
+    """One hop x (HOP,) to CHUNK slow samples, newest first, at ``tape[start:]``."""
+    recent, blocker = state.recent, state.blocker
+    for i in range(TAPS - 1):
+        recent[i] = recent[i + HOP]
+    for i in range(HOP):
+        recent[TAPS - 1 + i] = x[i]
     for k in range(CHUNK):
         slow = float(_tap(state.taps, recent, FACTOR * (k + 1) - 1))
         # A DC offset or a slow rumble repeats at any lag.
         y = slow - blocker[0] + 0.988 * blocker[1]
         blocker[0] = slow
         blocker[1] = y if abs(y) > 1e-20 else 0.0
-        head[0] -= 1
-        tape[head[0]] = blocker[1]
+        tape[start + CHUNK - 1 - k] = blocker[1]
 
+
+@kernel
+def lag_step(state):
+    """Compare the newest stretch with the one before, for every lag: fills `likeness` after a new chunk."""
+    tape, head, sums = state.tape, state.head, state.sums
     start = head[0]
     longest = state.params[0].longest + 3
-    row = head[1] % DEPTH
-    chunk = state.products[row]
+    chunk = state.products[head[1] % DEPTH]
     for lag in range(longest):
         chunk[lag] = 0.0
     for i in range(CHUNK):
@@ -116,7 +145,6 @@ def pitch_listen(state, x):
         past = tape[start + i : start + i + longest]
         for lag in range(longest):
             chunk[lag] += now * past[lag]
-    sums = state.sums
     for block in range(0, longest, CHUNK):
         stop = min(longest, block + CHUNK)
         gone = state.products[(head[1] - max(FLOOR, block // CHUNK + 1)) % DEPTH]
@@ -124,13 +152,7 @@ def pitch_listen(state, x):
             sums[lag] += float(chunk[lag]) - float(gone[lag])
     head[1] += 1
 
-
-@kernel
-def pitch_compare(state):
-    """How alike the newest stretch and the one before are, for every lag: fills `likeness`."""
-    tape, energy, likeness, sums = state.tape, state.energy, state.likeness, state.sums
-    start = state.head[0]
-    longest = state.params[0].longest + 3
+    energy, likeness = state.energy, state.likeness
     total = 0.0
     for i in range(2 * longest + CHUNK):
         total += float(tape[start + i]) * float(tape[start + i])
@@ -156,7 +178,7 @@ def _summit(y, at):
 
 
 @kernel
-def pitch_search(state, expected, keen):
+def lag_search(state, expected, keen):
     """The period that explains the newest stretch best.
 
     `expected` [slow samples] is the period believed so far, 0 for none; it is kept
@@ -211,12 +233,13 @@ def pitch_search(state, expected, keen):
 @kernel
 def pitch_step(state, x, out):
     """Pitch of each hop, x (n, HOP) -> out (n, 3): f0 [Hz], confidence 0..1, level (rms of 8 ms)."""
+    lags = state.lags
     for hop in range(x.shape[0]):
-        pitch_listen(state, x[hop])
-        pitch_compare(state)
-        lag, likeness = pitch_search(state, 0.0, 0.92)
-        power = state.energy[FLOOR * CHUNK] / (FLOOR * CHUNK)
-        sure = likeness if power > 10 * state.params[0].quiet else 0.0
+        slow_step(state.slow, x[hop], lags.tape, tape_room(lags))
+        lag_step(lags)
+        lag, likeness = lag_search(lags, 0.0, KEEN)
+        power = lags.energy[FLOOR * CHUNK] / (FLOOR * CHUNK)
+        sure = likeness if power > 10 * lags.params[0].quiet else 0.0
         out[hop, 0] = SLOW / lag if lag > 0 and sure > 0.5 else 0.0
         out[hop, 1] = sure
         out[hop, 2] = np.sqrt(power)
