@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From events to MIDI messages with a due time."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bridge.outbox import FRAMES, MESSAGE, send
+from bridge.preset import Preset
+from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON
+from dsp.kernel import kernel
+from dsp.units import RATE, ms, samples
+
+SHORTEST = samples(1)  # a note sounds at least this long [samples]
+CONTROL, PITCH_WHEEL = 0xB0, 0xE0
+
+DEPARTURE = np.dtype(
+    [
+        ("constant", "i8"),  # 1: every kind leaves at time + its constant; 0: at once
+        ("drum_decision", "i8"),  # [samples]
+        ("note_decision", "i8"),
+        ("drum_channel", "i8"),  # 0..15, as on the wire
+        ("note_channel", "i8"),
+        ("bend_range", "f8"),  # [semitones]
+        ("gate", "i8"),  # from a hit to its note-off [samples]
+        ("curve", "f8"),
+        ("low", "f8"),
+        ("high", "f8"),
+    ],
+    align=True,
+)
+
+CLOCK = np.dtype(
+    [
+        ("kind", "i8"),  # FRAMES or NANOSECONDS
+        ("rate", "i8"),  # of the source [Hz]
+        ("offset", "i8"),  # clock of source sample 0
+        ("path", "i8"),  # from decision to departure: the period, or what the host needs [ticks]
+        ("ahead", "i8"),  # what the source's own stages add to every constant [samples at 48 kHz]
+    ],
+    align=True,
+)
+
+
+class Departure(NamedTuple):
+    params: np.ndarray  # (1,) DEPARTURE
+    clock: np.ndarray  # (1,) CLOCK, kept by the listening loop
+    notes: np.ndarray  # (len(LABELS),) int64, MIDI note of each label
+    started: np.ndarray  # (16, 128) int64, when each key was last struck [samples]
+    bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
+    scratch: np.ndarray  # (1,) MESSAGE
+
+
+def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
+    """A preset's numbers: DEPARTURE and the notes of the labels."""
+    p = np.zeros(1, DEPARTURE)
+    p["constant"] = preset.mode == "constant"
+    decisions = decision(preset)
+    p["drum_decision"], p["note_decision"] = decisions["drum"], decisions["note_on"]
+    p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
+    p["bend_range"], p["gate"] = preset.midi.bend_range, samples(preset.midi.gate_ms)
+    p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
+    return p, np.array([preset.drum_notes[label.name] for label in LABELS], np.int64)
+
+
+def departure(preset: Preset) -> Departure:
+    params, notes = departure_params(preset)
+    return Departure(
+        params,
+        np.zeros(1, CLOCK),
+        notes,
+        np.zeros((16, 128), np.int64),
+        np.zeros(16, np.int64),
+        np.zeros(1, MESSAGE),
+    )
+
+
+def decision(preset: Preset) -> dict[str, int]:
+    """The decision each kind promises [samples]: no event of it has a longer ``emitted - time``."""
+    onset, drum, note = preset.onset, preset.drums, preset.notes
+    first = min(onset.decision_ms, drum.decision_ms) if drum.enabled else onset.decision_ms
+    return {
+        "onset": samples(first),
+        "drum": samples(drum.decision_ms),
+        "note_on": samples(note.decision_ms),
+        "note_off": samples(note.decision_ms),
+        "bend": samples(note.decision_ms),
+    }
+
+
+def declared(preset: Preset, path_ms: float = 0.0, ahead: int = 0) -> dict[str, float]:
+    """The constant of each kind that a preset can say: from sound to departure [s]."""
+    wanted = {"onset": preset.onset.enabled or preset.drums.enabled, "drum": preset.drums.enabled}
+    return {
+        kind: round((ms(n + ahead) + path_ms) / 1000, 6)
+        for kind, n in decision(preset).items()
+        if wanted.get(kind, preset.notes.enabled)
+    }
+
+
+@kernel
+def velocity_byte(p, velocity):
+    """1..127 from 0..1, by the preset's curve."""
+    shaped = p.low + (p.high - p.low) * min(max(velocity, 0.0), 1.0) ** p.curve
+    return max(1, int(round(127 * shaped)))
+
+
+@kernel
+def _due(state, event_time, emitted, decision):
+    """When something leaves, in the clock of the source."""
+    p, clock = state.params[0], state.clock[0]
+    if p.constant:
+        at = event_time + decision + clock.ahead
+    else:
+        at = emitted
+    if clock.kind == FRAMES:
+        tick = at if clock.rate == RATE else at * clock.rate // RATE
+        return clock.offset + tick + (clock.path if p.constant else 0)
+    return clock.offset + at * 1_000_000_000 // RATE + (clock.path if p.constant else 0)
+
+
+@kernel
+def depart_step(state, events, box):
+    """Hand over the MIDI of `events`, in order.
+
+    Parameters
+    ----------
+    state : Departure
+    events : (n,) EVENT
+    box : Outbox
+
+    Returns
+    -------
+    int
+        Messages handed over.
+
+    Notes
+    -----
+    A hit's note-off is sent with it, a gate later; the outbox drops it if the
+    pad is struck again before.  Realtime: O(n), no allocation.
+    """
+    p = state.params[0]
+    kind, prompt = state.clock[0].kind, 1 - p.constant
+    n = 0
+    for k in range(len(events)):
+        e = events[k]
+        if e.kind == DRUM:
+            channel, note = p.drum_channel, state.notes[e.label]
+            due = _due(state, e.time, e.emitted, p.drum_decision)
+            off = _due(state, e.time + p.gate, e.emitted + p.gate, p.drum_decision)
+            velocity = velocity_byte(p, e.value)
+            n += send(box, state.scratch, due, kind, prompt, 0x90 | channel, note, velocity, e.id)
+            n += send(box, state.scratch, off, kind, prompt, 0x80 | channel, note, 0, e.id)
+        elif e.kind == NOTE_ON:
+            channel, note = p.note_channel, int(e.number)
+            due = _due(state, e.time, e.emitted, p.note_decision)
+            if state.bent[channel]:
+                n += send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, 0, 64, 0)
+                state.bent[channel] = 0
+            velocity = velocity_byte(p, e.value)
+            n += send(box, state.scratch, due, kind, prompt, 0x90 | channel, note, velocity, e.id)
+            state.started[channel, note] = e.time if p.constant else e.emitted
+        elif e.kind == NOTE_OFF:
+            channel, note = p.note_channel, int(e.number)
+            earliest = state.started[channel, note] + SHORTEST
+            due = _due(state, max(e.time, earliest), max(e.emitted, earliest), p.note_decision)
+            n += send(box, state.scratch, due, kind, prompt, 0x80 | channel, note, 0, e.ref)
+        elif e.kind == BEND:
+            channel = p.note_channel
+            wheel = int(round(8192 + 8192 * e.number / (100 * p.bend_range)))
+            wheel = min(max(wheel, 0), 16383)
+            due = _due(state, e.time, e.emitted, p.note_decision)
+            n += send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0)
+            state.bent[channel] = wheel != 8192
+    return n
+
+
+@kernel
+def announce_range(state, box, now):
+    """Tell the synthesiser how far a bend reaches: RPN 0 on the note channel."""
+    p, kind = state.params[0], state.clock[0].kind
+    status = CONTROL | p.note_channel
+    for control, value in ((101, 0), (100, 0), (6, int(p.bend_range)), (38, 0), (101, 127), (100, 127)):
+        send(box, state.scratch, now, kind, 1, status, control, value, 0)

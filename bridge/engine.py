@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: one native loop from the audio ring to the event ring and the outbox."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from bridge import realtime
+from bridge.departure import (
+    Departure,
+    announce_range,
+    decision,
+    depart_step,
+    departure,
+    departure_params,
+)
+from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing, room
+from bridge.native import SEMAPHORE_BYTES, acquire, now_ns, open_semaphore, post, post_semaphore, release, wait
+from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
+from bridge.preset import Preset
+from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
+from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.kernel import kernel
+from dsp.units import RATE
+
+# Words of a source's control array that the loop reads; `bridge.jack_native` and
+# `bridge.sources.device` let their callbacks write them.
+SOURCE_PERIOD, SOURCE_OFFSET, SOURCE_DONE, SOURCE_NS_OFFSET = 1, 9, 10, 15
+
+# Words of the loop itself.
+STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
+STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
+NS_PATH = 20  # from decision to departure where the clock counts ns
+DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
+HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
+WORDS = 64
+CHUNK = 256  # source samples taken from the ring at once
+
+
+class Listening(NamedTuple):
+    """All that the native loop touches."""
+
+    source: np.ndarray  # the source's control words
+    audio: Ring  # float32, from the source
+    wake: np.ndarray  # semaphore the source posts
+    hearing: Hearing
+    block: np.ndarray  # (CHUNK,) float32
+    said: np.ndarray  # (m,) EVENT
+    events: Ring  # EVENT, to the dispatcher
+    tell: np.ndarray  # semaphore the dispatcher waits on
+    heard: Ring  # float32 at 48 kHz, to the take
+    departure: Departure
+    box: Outbox
+    leave: np.ndarray  # semaphore of the outbox
+    words: np.ndarray  # (WORDS,) int64
+    clock: np.ndarray  # (2,) scratch for now_ns
+
+
+@kernel
+def _follow_clock(l):
+    """Keep the map from sample to clock: exact for JACK frames, the earliest arrival elsewhere."""
+    clock = l.departure.clock[0]
+    if clock.kind == FRAMES:
+        clock.offset = l.source[SOURCE_OFFSET]
+        clock.path = l.source[SOURCE_PERIOD]
+    else:
+        newest = l.source[SOURCE_NS_OFFSET]
+        if clock.offset == 0 or abs(newest - clock.offset) > 1_000_000_000:
+            clock.offset = newest
+        clock.offset = min(clock.offset + DRIFT_NS, newest)
+        clock.path = l.words[NS_PATH]
+
+
+@kernel
+def listen_step(l):
+    """Listen to what is in the ring, at most CHUNK samples; how many there were."""
+    n = ring_read(l.audio, l.block)
+    if n == 0:
+        return 0
+    began = now_ns(l.clock)
+    _follow_clock(l)
+    said, heard = hear_step(l.hearing, l.block[:n], l.said)
+    depart_step(l.departure, l.said[:said], l.box)
+    if said:
+        ring_write(l.events, l.said[:said])
+        post(l.tell)
+        post(l.leave)
+    if l.words[RECORD]:
+        ring_write(l.heard, l.hearing.heard[:heard])
+    release(l.source, SOURCE_DONE, l.audio.count[READ])
+    ended = now_ns(l.clock)
+    words, clock = l.words, l.departure.clock[0]
+    words[STEPS] += 1
+    words[LISTENED] += n
+    words[WORK_NS] += ended - began
+    words[WORST_NS] = max(words[WORST_NS], ended - began)
+    arrived = l.source[SOURCE_NS_OFFSET] + l.audio.count[READ] * 1_000_000_000 // clock.rate
+    took, bin_ = max(ended - arrived, 0) // 1000, 0
+    while took > 1 and bin_ < 31:
+        took >>= 1
+        bin_ += 1
+    words[HISTOGRAM + bin_] += 1
+    return n
+
+
+@kernel
+def listen(l):
+    """Listen until told to stop: the whole fast lane, without the interpreter."""
+    release(l.words, RUNNING, 1)
+    while acquire(l.words, STOP) == 0:
+        wait(l.wake)
+        if l.words[ANNOUNCE]:
+            l.words[ANNOUNCE] = 0
+            announce_range(l.departure, l.box, l.departure.clock[0].offset)
+        while listen_step(l) > 0:
+            pass
+    release(l.words, RUNNING, 0)
+
+
+class Closing:
+    """Knows which notes sound, so that every note-on gets its note-off at the end."""
+
+    def __init__(self) -> None:
+        self._sounding: dict[int, np.ndarray] = {}
+        self._last_id = 0
+
+    def follow(self, events: np.ndarray) -> None:
+        for event in events[(events["kind"] == NOTE_ON) | (events["kind"] == NOTE_OFF)]:
+            if event["kind"] == NOTE_ON:
+                self._sounding[int(event["id"])] = event.copy()
+            else:
+                self._sounding.pop(int(event["ref"]), None)
+        if len(events):
+            self._last_id = max(self._last_id, int(events["id"].max()))
+
+    def events(self, time: int, emitted: int) -> np.ndarray:
+        """Note-offs of all that still sounds, at the end of the stream."""
+        out = np.zeros(len(self._sounding), EVENT)
+        for k, on in enumerate(self._sounding.values()):
+            out[k] = on
+            out[k]["id"], out[k]["ref"], out[k]["kind"] = self._last_id + 1 + k, on["id"], NOTE_OFF
+            out[k]["time"], out[k]["emitted"], out[k]["value"] = time, emitted, 0
+        self._sounding.clear()
+        return out
+
+
+class Engine:
+    """The native loop on a thread of its own, and what Python reads from it.
+
+    Parameters
+    ----------
+    preset
+        What to listen for and how to answer.
+    rate
+        Of the source [Hz].
+    control, audio, wake
+        The source's control words, its ring and the semaphore it posts.
+    box, leave
+        The outbox and its semaphore; a private one where nothing goes out as MIDI.
+    clock
+        FRAMES where the source counts JACK frames and MIDI leaves through JACK too.
+    path_ns
+        From decision to departure where the clock counts ns.
+    lag, ahead
+        What a plugin chain puts before the sound [source samples], and what a
+        recorded take already waited for [samples].
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        rate: int,
+        control: np.ndarray,
+        audio: Ring,
+        wake: np.ndarray,
+        box: Outbox,
+        leave: np.ndarray,
+        clock: int = NANOSECONDS,
+        path_ns: int = 0,
+        lag: int = 0,
+        ahead: int = 0,
+        gain_db: float = 0.0,
+    ) -> None:
+        self.preset, self.rate, self._gain_db = preset, rate, gain_db
+        self.closing = Closing()
+        tell = np.zeros(SEMAPHORE_BYTES, np.uint8)
+        open_semaphore(tell)
+        state = hearing(preset, rate, gain_db, lag, ahead)
+        depart = departure(preset)
+        depart.clock["kind"], depart.clock["rate"] = clock, rate
+        depart.clock["ahead"] = state.params["ahead"]
+        self.listening = Listening(
+            control,
+            audio,
+            wake,
+            state,
+            np.zeros(CHUNK, np.float32),
+            room(),
+            ring(8192, EVENT),
+            tell,
+            ring(1 << 19, np.float32),
+            depart,
+            box,
+            leave,
+            np.zeros(WORDS, np.int64),
+            np.zeros(2, np.int64),
+        )
+        self.words = self.listening.words
+        self.words[NS_PATH] = path_ns
+        self._out = np.zeros(8192, EVENT)
+        self._heard = np.zeros(1 << 16, np.float32)
+        self.realtime = False
+        self._thread: threading.Thread | None = None
+
+    def compile(self) -> None:
+        """Have the machine code ready, from the cache or anew."""
+        listen_step(self.listening)
+        ring_read(self.listening.events, self._out)
+        ring_read(self.listening.heard, self._heard)
+        self.words[STOP] = 1
+        post_semaphore(self.listening.wake)
+        listen(self.listening)
+        self.words[:] = np.where(np.arange(WORDS) == NS_PATH, self.words, 0)
+
+    def start(self, priority: int = 60, record: bool = False) -> None:
+        self.words[RECORD] = record
+
+        def loop() -> None:
+            self.realtime = realtime.promote(priority)
+            listen(self.listening)
+
+        self._thread = threading.Thread(target=loop, name="listen", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.words[STOP] = 1
+        post_semaphore(self.listening.wake)
+        if self._thread is not None:
+            self._thread.join(2.0)
+
+    def events(self) -> np.ndarray:
+        """Events said since the last call, valid until the next."""
+        got = self._out[: ring_read(self.listening.events, self._out)]
+        self.closing.follow(got)
+        return got
+
+    def heard(self) -> np.ndarray:
+        """Sound heard since the last call, valid until the next; (n,) float32 at 48 kHz."""
+        return self._heard[: ring_read(self.listening.heard, self._heard)]
+
+    def ending(self) -> np.ndarray:
+        """Note-offs of what sounds when listening has ended."""
+        return self.closing.events(self.samples, self.samples + self.ahead)
+
+    def adopt(self, preset: Preset) -> None:
+        """Take over another preset's numbers while listening."""
+        self.preset = preset
+        adopt(self.listening.hearing, preset, self._gain_db and preset.source.gain_db)
+        params, notes = departure_params(preset)
+        self.listening.departure.params[...] = params
+        self.listening.departure.notes[...] = notes
+        self.publish()
+        self.announce()
+
+    def announce(self) -> None:
+        """Have the pitch-bend range sent again."""
+        self.words[ANNOUNCE] = 1
+
+    def publish(self) -> None:
+        """Let the MIDI port know by how much it lags the sound."""
+        kinds = decision(self.preset)
+        kind = "drum" if self.preset.drums.enabled else "note_on"
+        wait = (kinds[kind] + self.ahead) * self.rate // RATE
+        path = int(self.listening.source[SOURCE_PERIOD])
+        self.listening.box.words[CONSTANT] = wait + path
+
+    @property
+    def ahead(self) -> int:
+        """What the source's own stages add to every decision [samples at 48 kHz]."""
+        return int(self.listening.hearing.params["ahead"][0])
+
+    @property
+    def samples(self) -> int:
+        """Samples heard so far, at 48 kHz."""
+        return int(self.listening.hearing.count[HEARD])
+
+    @property
+    def mended(self) -> int:
+        """Samples that were not finite or absurd, taken as silence."""
+        return int(self.listening.hearing.count[BAD])
+
+    @property
+    def overruns(self) -> int:
+        """Samples and events that found a ring full."""
+        l = self.listening
+        return int(l.audio.count[LOST] + l.events.count[LOST] + l.heard.count[LOST] + l.box.ring.count[LOST])
+
+    def load(self) -> float:
+        """Part of the time spent listening since the last call, 0..1."""
+        work, heard = int(self.words[WORK_NS]), int(self.words[LISTENED])
+        before = getattr(self, "_load_mark", (0, 0))
+        self._load_mark = (work, heard)
+        span = (heard - before[1]) / self.rate * 1e9
+        return (work - before[0]) / span if span > 0 else 0.0
+
+    def idle(self) -> bool:
+        """Whether all that the source has written is heard and said."""
+        l = self.listening
+        return bool(l.source[SOURCE_DONE] >= l.audio.count[WRITTEN])
+
+
+class Transcription(NamedTuple):
+    events: np.ndarray  # (n,) EVENT
+    samples: int  # heard, at 48 kHz
+    mended: int  # of them not finite or absurd
+
+
+def transcribe(
+    blocks: Iterator[np.ndarray],
+    rate: int,
+    preset: Preset,
+    *,
+    ahead: int = 0,
+    raw: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Transcription:
+    """Events of a whole file, as fast as the processor allows: the step that live sound takes.
+
+    Parameters
+    ----------
+    blocks
+        Mono float32 blocks of any length.
+    rate
+        Of the source [Hz].
+    preset
+        What to listen for.
+    ahead
+        From the file, where it is a recorded take [samples].
+    raw
+        Whether the preset's gain and plugins are still to be applied; not for a take.
+    progress
+        Called with the source samples done so far.
+    """
+    chain = None
+    if raw and preset.plugins:
+        from bridge.plugins import PluginChain
+
+        chain = PluginChain(preset.plugins, rate)
+    lag = chain.delay if chain else 0
+    state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
+    out, closing, got, done = room(), Closing(), [np.zeros(0, EVENT)], 0
+    for whole in blocks:
+        for start in range(0, len(whole), BLOCK):
+            block = np.ascontiguousarray(whole[start : start + BLOCK], np.float32)
+            heard = chain.process(block) if chain else block
+            said, _ = hear_step(state, heard, out)
+            if said:
+                got.append(out[:said].copy())
+        done += len(whole)
+        if progress:
+            progress(done)
+    events = np.concatenate(got)
+    closing.follow(events)
+    time = int(state.count[HEARD])
+    tail = closing.events(time, time + int(state.params["ahead"][0]))
+    return Transcription(np.concatenate([events, tail]), time, int(state.count[BAD]))

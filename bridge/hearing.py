@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From source samples to events: the one step that live sound and files both take."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.events import EVENT
+from dsp.kernel import kernel
+from dsp.resample import Resample, ResampleState, resample_step
+from dsp.stage import Spec
+from dsp.units import RATE, gain
+from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
+
+BLOCK = 1024  # most source samples one step is given
+TINY = np.float32(1e-15)  # smaller is silence, and would be slow to multiply
+LOUD = np.float32(1e3)  # 60 dB over full scale; more is a broken wire, and could overflow
+BAD, HEARD, SKIP = range(3)  # words of `count`
+
+HEARING = np.dtype(
+    [
+        ("gain", "f4"),
+        ("ahead", "i8"),  # newer input that each heard sample depends on [samples at 48 kHz]
+        ("same_rate", "i8"),
+    ],
+    align=True,
+)
+
+
+class Hearing(NamedTuple):
+    params: np.ndarray  # (1,) HEARING
+    count: np.ndarray  # (3,) int64: samples mended, samples heard, samples still to skip
+    clean: np.ndarray  # (BLOCK,) float32
+    heard: np.ndarray  # (6 * BLOCK + 2,) float32, what the newest step heard, at 48 kHz
+    resample: ResampleState
+    ear: EarState
+
+
+def hearing(settings: EarSettings, rate: int, gain_db: float = 0.0, lag: int = 0, ahead: int = 0) -> Hearing:
+    """A hearing that has heard nothing.
+
+    Parameters
+    ----------
+    settings
+        The ear's part of a preset.
+    rate
+        Of the source [Hz].
+    gain_db
+        Applied to what comes in.
+    lag
+        Source samples that a plugin chain put before the sound: skipped, and
+        paid in `emitted`.
+    ahead
+        Newer input that a recorded source already depended on [samples at 48 kHz].
+    """
+    resample = Resample()
+    resample.prepare(Spec(rate, capacity=BLOCK))
+    waits = resample.delay + -(-lag * RATE // rate) + ahead
+    return Hearing(
+        np.array([(gain(gain_db), waits, rate == RATE)], HEARING),
+        np.array([0, 0, lag], np.int64),
+        np.zeros(BLOCK, np.float32),
+        np.zeros(6 * BLOCK + 2, np.float32),
+        resample.state,
+        ear_state(settings),
+    )
+
+
+def room() -> np.ndarray:
+    """Room for the events of one step."""
+    return np.zeros(capacity(6 * BLOCK + 2), EVENT)
+
+
+def adopt(state: Hearing, settings: EarSettings, gain_db: float) -> None:
+    """Take a preset's numbers over while listening goes on."""
+    state.params["gain"] = gain(gain_db)
+    ear_adopt(state.ear, settings)
+
+
+@kernel
+def hear_step(state, x, out):
+    """Make `x` finite, bring it to 48 kHz and listen.
+
+    Parameters
+    ----------
+    state : Hearing
+        ``state.heard[:count]`` is what was heard, for the take.
+    x : (n,) float32
+        Source samples, n <= BLOCK.
+    out : (m,) EVENT
+        From `room`.
+
+    Returns
+    -------
+    (int, int)
+        Events written, samples heard at 48 kHz.
+    """
+    p = state.params[0]
+    n = 0
+    for i in range(len(x)):
+        if state.count[SKIP] > 0:
+            state.count[SKIP] -= 1
+            continue
+        value = x[i] * p.gain
+        if not abs(value) <= LOUD:  # NaN too
+            value = np.float32(0.0)
+            state.count[BAD] += 1
+        elif abs(value) < TINY:
+            value = np.float32(0.0)
+        state.clean[n] = value
+        n += 1
+    if p.same_rate:
+        heard = n
+        for i in range(n):
+            state.heard[i] = state.clean[i]
+    else:
+        heard = resample_step(state.resample, state.clean[:n], state.heard)
+    said = ear_step(state.ear, state.heard[:heard], out)
+    if p.ahead:
+        for k in range(said):
+            out[k].emitted += p.ahead
+    state.count[HEARD] += heard
+    return said, heard

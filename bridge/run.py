@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One session: a source, the engine, a MIDI port and sinks, from start to end."""
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bridge.departure import declared
+from bridge.engine import Engine
+from bridge.errors import PresetError
+from bridge.native import wait_semaphore
+from bridge.outbox import FRAMES, NANOSECONDS
+from bridge.preset import Preset, load
+from bridge.sources.base import Source
+from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
+from dsp.units import RATE, ms
+
+TICK = 0.1  # how often sources and ports are looked after [s]
+
+
+class Sink(Protocol):
+    """Somewhere events go, off the sacred path."""
+
+    def open(self, header: dict[str, Any]) -> None: ...
+    def write(self, events: np.ndarray) -> None: ...
+    def close(self, end: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Meters:
+    """What a player wants to see while it runs."""
+
+    level_db: float = -120.0
+    hits: int = 0
+    notes: int = 0
+    recent: deque = field(default_factory=lambda: deque(maxlen=12))  # (kind, label or note, velocity)
+    load: float = 0.0
+    xruns: int = 0
+    overruns: int = 0
+    late: int = 0
+    mended: int = 0
+    realtime: bool = False
+
+
+@dataclass
+class Summary:
+    seconds: float
+    hits: int
+    notes: int
+    xruns: int
+    overruns: int
+    late: int
+
+
+class Session:
+    """A running earwire.
+
+    Parameters
+    ----------
+    preset
+        What to listen for and how to answer.
+    source
+        Where sound comes from, opened but not started.
+    port
+        A `MidiPort`, or `NoMidi`.
+    sinks
+        Where events go besides MIDI.
+    say
+        Tells the user one line, once.
+    record
+        A sink that also takes the sound, or None.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        source: Source,
+        port: Any,
+        sinks: Sequence[Sink],
+        say: Callable[[str], None],
+        record: Any = None,
+        jack_midi: bool = False,
+        ahead: int = 0,
+        raw: bool = True,
+        reload: Callable[[], Preset] | None = None,
+    ) -> None:
+        self.preset, self.source, self.port, self.say = preset, source, port, say
+        self.sinks, self.record = list(sinks), record
+        self.meters = Meters()
+        self.commands: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._reload = reload
+        self._stop = threading.Event()
+        self._connections = 0
+        self._last_hit: np.void | None = None
+        self._extra_id = 1 << 40  # ids of what a person says, apart from what the engine hears
+        self._extra: list[np.ndarray] = []
+        feed, chain = source.feed, None
+        if raw and preset.plugins:
+            from bridge.plugin_lane import PluginLane
+
+            chain = PluginLane(feed, preset.plugins, source.rate)
+            feed = chain.feed
+        self._chain = chain
+        both_jack = source.clock == FRAMES and jack_midi
+        self.engine = Engine(
+            preset,
+            source.rate,
+            feed.control,
+            feed.audio,
+            feed.wake,
+            port.box,
+            port.leave,
+            clock=FRAMES if both_jack else NANOSECONDS,
+            path_ns=source.path_ns or self._jack_path_ns(),
+            lag=chain.delay if chain else 0,
+            ahead=ahead,
+            gain_db=preset.source.gain_db if raw else 0.0,
+        )
+
+    def _jack_path_ns(self) -> int:
+        """Time a block takes to be heard where JACK feeds a port of another system."""
+        period = int(self.source.feed.control[1])
+        return 2 * period * 1_000_000_000 // self.source.rate + 2_000_000
+
+    @property
+    def path_ms(self) -> float:
+        clock = self.engine.listening.departure.clock
+        if clock["kind"][0] == FRAMES:
+            return ms(int(self.source.feed.control[1]), self.source.rate)
+        return float(self.engine.words[20]) / 1e6
+
+    def header(self) -> dict[str, Any]:
+        """The start line: what a script needs to know."""
+        ports = {"source": getattr(self.source, "ports", [self.source.name])}
+        if self.port.name:
+            ports["midi"] = self.port.name
+        return {
+            "rate": RATE,
+            "preset": self.preset.name,
+            "mode": self.preset.mode,
+            "constant": declared(self.preset, self.path_ms, self.engine.ahead),
+            "ports": ports,
+        }
+
+    def compile(self) -> None:
+        self.engine.compile()
+
+    def stop(self, *_: Any) -> None:
+        self._stop.set()
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> Summary:
+        """Listen until the source ends or `stop` is called; end every note and close every sink."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if threading.current_thread() is threading.main_thread() and hasattr(signal, name):
+                signal.signal(getattr(signal, name), self.stop)
+        self.port.wait()
+        with contextlib.ExitStack() as closing:
+            closing.callback(self.port.close)
+            priority = getattr(self.source, "priority", 0) or 60
+            self.engine.publish()
+            self.engine.start(priority, self.record is not None)
+            closing.callback(self.engine.stop)
+            self.source.start()
+            if self._chain:
+                self._chain.start()
+                closing.callback(self._chain.close)
+            closing.callback(self.source.close)
+            self.meters.realtime = self.engine.realtime
+            header = self.header()
+            for sink in self.sinks:
+                sink.open(header)
+            on_ready()
+            self._listen()
+            # The source first, then what it has left behind, then the port.
+            self.source.close()
+            if self._chain:
+                self._chain.close()
+            self.engine.stop()
+            self._pass_on()
+            self._write(self.engine.ending())
+            if self.source.ended:
+                self._await_departure()
+        end = {
+            "xruns": self.source.xruns,
+            "overruns": self.engine.overruns,
+            "late": self.port.late,
+        }
+        for sink in self.sinks:
+            sink.close(end)
+        return Summary(self.engine.samples / RATE, self.meters.hits, self.meters.notes, **end)
+
+    def _await_departure(self) -> None:
+        """Let what is already on its way leave before the port closes."""
+        from bridge.outbox import LENGTH
+
+        deadline = time.monotonic() + 3.0
+        words = self.port.box.words
+        while self.port.name and words[LENGTH] and time.monotonic() < deadline and not self._stop.is_set():
+            time.sleep(0.01)
+
+    def _listen(self) -> None:
+        """Pass events on as they come; look after source, port and preset ten times a second."""
+        tick = time.monotonic()
+        while not self._stop.is_set():
+            wait_semaphore(self.engine.listening.tell, TICK)
+            self._pass_on()
+            if time.monotonic() - tick >= TICK:
+                tick = time.monotonic()
+                self._tend()
+                if self.source.ended and self.engine.idle():
+                    self._pass_on()
+                    return
+
+    def _tend(self) -> None:
+        for part in (self.source, self.port):
+            if told := part.look():
+                self.say(told)
+        connections = self.port.connections
+        if connections > self._connections:
+            self.engine.announce()
+        self._connections = connections
+        self.engine.publish()
+        m = self.meters
+        m.load, m.xruns, m.overruns = self.engine.load(), self.source.xruns, self.engine.overruns
+        m.late, m.mended, m.realtime = self.port.late, self.engine.mended, self.engine.realtime
+        self._reload_if_changed()
+        while not self.commands.empty():
+            self._obey(*self.commands.get())
+
+    def _pass_on(self) -> None:
+        if len(events := self.engine.events()):
+            self._write(events)
+        while self.record is not None and len(sound := self.engine.heard()):
+            self.record.sound(sound)
+
+    def _write(self, events: np.ndarray) -> None:
+        if not len(events):
+            return
+        m = self.meters
+        for event in events:
+            kind = event["kind"]
+            if kind == LEVEL:
+                m.level_db = float(event["number"])
+            elif kind == DRUM:
+                m.hits += 1
+                self._last_hit = event.copy()
+                m.recent.append(event.copy())
+            elif kind == NOTE_ON:
+                m.notes += 1
+                m.recent.append(event.copy())
+            elif kind == ONSET and not self.preset.drums.enabled:
+                m.recent.append(event.copy())
+        for sink in self.sinks:
+            sink.write(events)
+
+    def _reload_if_changed(self) -> None:
+        file = self.preset.file
+        if file is None or self._reload is None:
+            return
+        try:
+            changed = Path(file).stat().st_mtime_ns
+        except OSError:
+            return
+        before, self._changed = getattr(self, "_changed", changed), changed
+        if changed != before:
+            self._load(self._reload, f"{file} has changed and is in use")
+
+    def _load(self, get: Callable[[], Preset], told: str) -> None:
+        try:
+            preset = get()
+        except PresetError as error:
+            self.say(f"{error} - the earlier preset stays in use")
+            return
+        if preset.plugins != self.preset.plugins:
+            self.say("a changed plugin chain is used from the next start on")
+        self.preset = preset
+        self.engine.adopt(preset)
+        self.say(told)
+
+    def _obey(self, command: str, argument: str) -> None:
+        """What a person asks for by key, OSC or MIDI while it runs."""
+        if command == "panic":
+            self.port.panic()
+            self.say("panic: every note is ended")
+        elif command == "preset":
+            self._load(lambda: load(argument), f"preset {argument} is in use")
+        elif command == "correct":
+            self._correct(argument)
+        else:
+            self.say(f"{command!r} is not understood")
+
+    def _correct(self, label: str) -> None:
+        if label not in LABEL_ROW:
+            self.say(f"there is no drum called {label!r}")
+        elif self._last_hit is None:
+            self.say("no hit to correct yet")
+        else:
+            event = np.array([self._last_hit])
+            self._extra_id += 1
+            event["ref"], event["id"], event["kind"] = event["id"], self._extra_id, REFINE
+            event["label"], event["confidence"] = LABEL_ROW[label], 1.0
+            event["emitted"] = self.engine.samples
+            self._write(event)
+

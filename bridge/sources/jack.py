@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JACK as a source: a native client that survives its server."""
+
+import time
+
+from bridge import jack
+from bridge.errors import DeviceError
+from bridge.outbox import FRAMES
+from bridge.sources.base import feed
+
+REOPEN = 0.5  # between two looks for a server that has gone [s]
+
+
+class JackSource:
+    """Ports NAME:in_1 and so on, mixed to mono, from whatever is connected to them.
+
+    Parameters
+    ----------
+    name
+        Of the client.
+    pattern
+        Regular expression of the output ports to connect; one port of ours
+        for each. Empty: the first input of the sound card.
+    """
+
+    clock = FRAMES
+    path_ns = 0
+    ended = False
+
+    def __init__(self, name: str, pattern: str = "") -> None:
+        client = jack.Client.open(name)
+        from bridge import jack_native as native  # names libjack, so only now
+
+        self._native, self._name, self._pattern = native, name, pattern
+        self.feed = feed()
+        self.rate = client.rate
+        self._targets: list[str] = []
+        self._connected: dict[str, list[str]] = {}
+        self._gone, self._retry, self._jumps = False, 0.0, 0
+        self._client: jack.Client | None = client
+        sources = self._sources(client)
+        self._ports = max(1, min(len(sources), native.MAX_PORTS))
+        self._prepare(client)
+        self.name = f"jack:{client.name}"
+
+    def _sources(self, client: jack.Client) -> list[str]:
+        if self._pattern:
+            return client.ports(self._pattern, jack.AUDIO, jack.IS_OUTPUT)
+        return client.ports("", jack.AUDIO, jack.IS_OUTPUT | jack.IS_PHYSICAL)[:1]
+
+    def _prepare(self, client: jack.Client) -> None:
+        native, control = self._native, self.feed.control
+        if client.rate != self.rate:
+            raise DeviceError(
+                f"the JACK server came back at {client.rate} Hz, it was {self.rate} Hz",
+                hint="start earwire again",
+            )
+        control[native.CLIENT] = client.handle
+        control[native.PERIOD] = client.period
+        control[native.RATE] = client.rate
+        control[native.GONE] = control[native.BLOCKS] = control[native.FREEWHEEL] = 0
+        control[native.RING_DATA] = self.feed.audio.data.ctypes.data
+        control[native.RING_LENGTH] = len(self.feed.audio.data)
+        control[native.RING_COUNT] = self.feed.audio.count.ctypes.data
+        control[native.SEMAPHORE] = self.feed.wake.ctypes.data
+        control[native.PORTS] = self._ports
+        self._handles = []
+        for k in range(self._ports):
+            handle = client.port(f"in_{k + 1}", jack.AUDIO, jack.IS_INPUT)
+            control[native.PORT + k] = handle
+            self._handles.append(handle)
+        self.ports = [f"{client.name}:in_{k + 1}" for k in range(self._ports)]
+        argument = control.ctypes.data
+        client.callback("process", native.on_audio.address, argument)
+        client.callback("buffer_size", native.on_buffer_size.address, argument)
+        client.callback("xrun", native.on_xrun.address, argument)
+        client.callback("freewheel", native.on_freewheel.address, argument)
+        client.callback("shutdown", native.on_shutdown.address, argument)
+
+    @property
+    def priority(self) -> int:
+        return self._client.priority if self._client else 0
+
+    @property
+    def period(self) -> int:
+        return int(self.feed.control[self._native.PERIOD])
+
+    @property
+    def xruns(self) -> int:
+        return int(self.feed.control[self._native.JUMPS])
+
+    def start(self) -> None:
+        assert self._client is not None
+        self._client.activate()
+        self._client.connect_all(self._sources(self._client), self.ports)
+
+    def look(self) -> str | None:
+        native, control = self._native, self.feed.control
+        if self._client is None:
+            return self._reopen()
+        if control[native.GONE]:
+            self._client.close()
+            self._client = None
+            return "the JACK server has gone; waiting for it to come back"
+        for port, handle in zip(self.ports, self._handles, strict=True):
+            self._connected[port] = self._client.connections(handle)
+        return None
+
+    def _reopen(self) -> str | None:
+        if time.monotonic() < self._retry:
+            return None
+        self._retry = time.monotonic() + REOPEN
+        client = jack.Client.try_open(self._name)
+        if client is None:
+            return None
+        self._prepare(client)
+        client.activate()
+        self._client = client
+        for port, sources in self._connected.items():
+            for source in sources:
+                client.connect(source, port)
+        if self._pattern or not any(self._connected.values()):
+            client.connect_all(self._sources(client), self.ports)
+        return "the JACK server is back"
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
