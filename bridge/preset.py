@@ -7,7 +7,6 @@ in a preset is ever executed.
 """
 
 import dataclasses
-import math
 import re
 import tomllib
 import typing
@@ -256,10 +255,11 @@ class _Reader:
     def number(self, meta: Mapping[str, Any], whole: bool, value: Any, at: Key) -> float:
         low, high, unit = meta["low"], meta["high"], meta["unit"]
         span = f"{low:g}..{high:g}{' ' * bool(unit)}{unit}"
+        given = value
         if unit == "MIDI note" and isinstance(value, str):
             named = note_number(value)
             value = value if named is None else named
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             names = ', or a note name such as "E1"' if unit == "MIDI note" else ""
             self.refuse(at, f"{_show(value)} is not a number; it takes {span}{names}")
         if not low <= value <= high:
@@ -362,6 +362,13 @@ class _Reader:
                 ("velocity", "low"),
                 f"{preset.velocity.low:g} is above velocity.high, which is {preset.velocity.high:g}",
             )
+        # One switch, known by two names: where it is asked for and where it is heard.
+        pitch = preset.events.pitch or preset.notes.pitch
+        preset = dataclasses.replace(
+            preset,
+            events=dataclasses.replace(preset.events, pitch=pitch),
+            notes=dataclasses.replace(preset.notes, pitch=pitch),
+        )
         # A hit is named after its stroke is decided, so a stroke may not wait longer than its name.
         if preset.drums.enabled and preset.onset.decision_ms > preset.drums.decision_ms:
             onset = dataclasses.replace(preset.onset, decision_ms=preset.drums.decision_ms)
