@@ -15,9 +15,11 @@ from bridge.errors import AudioFileError, UsageError
 RATES = range(4_000, 768_001)  # sample rates we believe [Hz]
 MOST_CHANNELS = 128
 
-FORMATS = tuple(
-    f"{name}{order}" for name in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")
-) + ("u8", "s8")
+FORMATS = (
+    *(f"{name}{order}" for name in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")),
+    "u8",
+    "s8",
+)
 
 Channels = Literal["mix"] | Sequence[int]
 
@@ -236,7 +238,7 @@ class RawStream:
                 if container := _CONTAINERS.get(rest[:4]):
                     raise AudioFileError(
                         f"stdin begins with the header of a {container} file, but raw samples are expected",
-                        "use --source file:PATH, or pipe raw samples, e.g. ffmpeg -i IN -f f32le -ar 48000 -ac 1 -",
+                        "use --source file:PATH, or pipe raw samples in: ffmpeg -i IN -f f32le -ar 48000 -ac 1 -",
                     )
             whole = len(rest) - len(rest) % width
             if whole:
