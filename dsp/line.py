@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Notes of one line: a voice, a bass, a flute.
 
-Three witnesses are heard at every hop: the period of the sound (dsp.pitch), the
-rise of its energy in two short bands, and how well the newest sound continues the
-period before it. A rise or a break opens an attack, which becomes a note as soon
-as one period has been seen twice; without one, a pitch must stay elsewhere for a
-while to be a new note. A fall much faster than any string decays ends it.
+The note that sounds is subtracted from what follows, by comparing the sound with
+itself one period ago; what remains is news. Energy that rises, in the sound or in
+the news, opens an attack; it becomes a note as soon as its period has been seen
+twice. Without an attack a pitch must stay elsewhere for a while to be a new note.
+A fall much faster than any string decays ends a note.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,15 @@ from dsp.pitch import (
     FACTOR,
     FLOOR,
     SLOW,
-    PitchState,
-    pitch_compare,
-    pitch_listen,
+    LagState,
+    SlowState,
+    lag_search,
+    lag_state,
+    lag_step,
     pitch_params,
-    pitch_search,
-    pitch_state,
+    slow_state,
+    slow_step,
+    tape_room,
 )
 from dsp.settings import number, switch
 from dsp.stage import KernelStage, Spec
@@ -60,39 +63,39 @@ PARAMS = np.dtype(
         ("clear", "f8"),  # likeness of a note
         ("rise", "f8"),  # of energy, that opens an attack [dB]
         ("rerise", "f8"),  # the same soon after an attack
+        ("news", "f8"),  # rise of the news that opens an attack [dB]
+        ("news_floor", "f8"),  # news below this is no news [dB below the sound]
+        ("news_loud", "f8"),  # news above this has a pitch of its own [dB below the sound]
+        ("same_rise", "f8"),  # rise that strikes the same note again [dB]
+        ("same_news", "f8"),  # or news that does
         ("keen", "f8"),  # how good the first peak must be against the best
         ("wait", "f8"),  # periods to see before a note is believed
         ("wait_ms", "f8"),  # and at least so long
-        ("settle", "f8"),  # hops a pitch must stay to be a note without attack
+        ("same_wait_ms", "f8"),  # the same for the note that sounds already
+        ("stay", "f8"),  # hops a pitch must stay to be a note with an attack
+        ("settle", "f8"),  # hops a pitch must stay to be a note without one
         ("leave", "f8"),  # semitones from the note that are another note
+        ("swell", "f8"),  # rise that lets a note come back after its end [dB]
+        ("refractory", "f8"),  # hops between two attacks
+        ("patience", "f8"),  # hops an attack waits for a pitch
         ("fall", "f8"),  # of level within `fall_hops`, that ends a note [dB]
         ("fall_hops", "i8"),
     ],
     align=True,
 )
 
-
-class LineState(NamedTuple):
-    params: np.ndarray  # (1,) PARAMS
-    ids: np.ndarray  # (1,) last event id, shared with the other detectors
-    pitch: PitchState
-    clock: np.ndarray  # (1,) samples heard
-    power: np.ndarray  # (2, PAST) power of each hop: all of it, and its difference
-    level: np.ndarray  # (PAST,) level over a period [dB]
-    last: np.ndarray  # (1,) newest sample, for the difference
-    note: np.ndarray  # (1,) NOTE
-    attack: np.ndarray  # (1,) ATTACK
-
-
 NOTE = np.dtype(
     [
         ("id", "i8"),  # of the note that sounds, 0 for none
-        ("midi", "f8"),
-        ("since", "i8"),  # emitted [samples]
+        ("midi", "f8"),  # its number; after its end, the number of its tail
+        ("since", "i8"),  # when it was emitted [samples]
+        ("ended", "i8"),  # hops since its end
+        ("smooth", "f8"),  # pitch, smoothed [MIDI]
+        ("period", "f8"),  # subtracted from the sound [slow samples], 0 for none
+        ("low", "f8"),  # lowest level since its end [dB]
+        ("lost", "i8"),  # hops without a period
         ("bend", "f8"),  # last sent [cents]
         ("bent", "i8"),  # when [samples]
-        ("smooth", "f8"),  # pitch, smoothed [MIDI]
-        ("lost", "i8"),  # hops without a period
         ("reported", "i8"),  # pitch events so far
     ],
     align=True,
@@ -102,14 +105,30 @@ ATTACK = np.dtype(
     [
         ("open", "i8"),  # 1 while it waits for a pitch
         ("time", "i8"),  # [samples]
-        ("struck", "i8"),  # hop of the last rise
+        ("struck", "i8"),  # hop of it
+        ("rise", "f8"),  # strongest rise of the sound [dB]
+        ("news", "f8"),  # strongest rise of the news [dB]
         ("midi", "f8"),  # pitch that is being watched
         ("stay", "f8"),  # hops it has stayed
-        ("from_", "i8"),  # sample at which it came
+        ("came", "i8"),  # sample at which it came
         ("loud", "f8"),  # highest level since [dB]
     ],
     align=True,
 )
+
+
+class LineState(NamedTuple):
+    params: np.ndarray  # (1,) PARAMS
+    ids: np.ndarray  # (1,) last event id, shared with the other detectors
+    slow: SlowState
+    sound: LagState  # the sound itself
+    news: LagState  # the sound less the note that sounds
+    clock: np.ndarray  # (1,) samples heard
+    power: np.ndarray  # (3, PAST) power of each hop: the sound, its difference, the news
+    level: np.ndarray  # (PAST,) level over a period [dB]
+    last: np.ndarray  # (1,) newest sample, for the difference
+    note: np.ndarray  # (1,) NOTE
+    attack: np.ndarray  # (1,) ATTACK
 
 
 def line_params(notes: NoteSettings) -> np.ndarray:
@@ -124,11 +143,21 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["clear"] = 0.86 - 0.16 * daring
     params["rise"] = 6 - 4 * daring
     params["rerise"] = 9 - 4 * daring
-    params["keen"] = 0.9
+    params["news"] = 10 - 4 * daring
+    params["news_floor"] = -26
+    params["news_loud"] = -10
+    params["same_rise"] = 6 - 4 * daring
+    params["same_news"] = 16 - 4 * daring
+    params["keen"] = 0.8
     params["wait"] = 2.0
     params["wait_ms"] = 9
+    params["same_wait_ms"] = 20
+    params["stay"] = 2
     params["settle"] = 12
     params["leave"] = 0.65
+    params["swell"] = 5
+    params["refractory"] = 30
+    params["patience"] = 90
     params["fall"] = 10
     params["fall_hops"] = 40
     return params
@@ -138,12 +167,15 @@ def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
     """All that the notes of one line remember; `ids` (1,) counts the events of all detectors."""
     note, attack = np.zeros(1, NOTE), np.zeros(1, ATTACK)
     attack["struck"] = -1000
+    search = pitch_params(notes.low, notes.high)
     return LineState(
         params=line_params(notes),
         ids=ids,
-        pitch=pitch_state(notes.low, notes.high),
+        slow=slow_state(),
+        sound=lag_state(search),
+        news=lag_state(search.copy()),
         clock=np.zeros(1, np.int64),
-        power=np.full((2, PAST), 1e-12),
+        power=np.full((3, PAST), 1e-12),
         level=np.full(PAST, -120.0),
         last=np.zeros(1, np.float32),
         note=note,
@@ -186,14 +218,45 @@ def _velocity(level):
 
 
 @kernel
-def _began(level, now, depth):
-    """Samples back to where a level that has fallen began to fall."""
+def _fell(level, now, depth):
+    """Samples back to where the level fell below `depth` for good."""
     back = 1
-    while back < PAST - 2 and level[(now - back - 1) % PAST] > level[(now - back) % PAST] + 0.05:
+    while back < PAST - 2 and level[(now - back) % PAST] < depth:
         back += 1
-    while back > 1 and level[(now - back) % PAST] > depth:
-        back -= 1
     return back * HOP
+
+
+@kernel
+def _subtract(sound, news, period):
+    """Write the newest chunk less itself one period ago; returns its mean power."""
+    tape, start, to = sound.tape, sound.head[0], tape_room(news)
+    gain = 0.0
+    whole = int(period)
+    f = period - whole
+    if period > 0:
+        width = CHUNK * max(FLOOR, whole // CHUNK + 1)
+        past = sound.energy[width + whole] - sound.energy[whole]
+        gain = min(1.0, max(0.5, sound.sums[whole] / (past + 1e-12)))
+        gain = 1.0
+    # Lagrange's cubic through four samples around the point one period ago.
+    a = -f * (f - 1) * (f - 2) / 6
+    b = (f + 1) * (f - 1) * (f - 2) / 2
+    c = -(f + 1) * f * (f - 2) / 2
+    d = (f + 1) * f * (f - 1) / 6
+    power = 0.0
+    for i in range(CHUNK):
+        at = start + i + whole
+        y = float(tape[start + i])
+        if gain > 0:
+            y -= gain * (a * tape[at - 1] + b * tape[at] + c * tape[at + 1] + d * tape[at + 2])
+        news.tape[to + i] = y
+        power += y * y
+    return power / CHUNK
+
+
+@kernel
+def _midi(lag):
+    return 69 + 12 * np.log2(SLOW / lag / 440) if lag > 0 else 0.0
 
 
 @kernel
@@ -203,10 +266,11 @@ def line_step(state, x, out):
     if p.enabled == 0:
         state.clock[0] += HOP * x.shape[0]
         return 0
-    pitch, power, level = state.pitch, state.power, state.level
+    sound, news, power, level = state.sound, state.news, state.power, state.level
     note, attack = state.note[0], state.attack[0]
-    pitch.params[0].shortest = p.shortest
-    pitch.params[0].longest = p.longest
+    for lags in (sound, news):
+        lags.params[0].shortest = p.shortest
+        lags.params[0].longest = p.longest
     n = 0
     for hop in range(x.shape[0]):
         now = state.clock[0] // HOP
@@ -223,28 +287,46 @@ def line_step(state, x, out):
         power[0, now % PAST] = whole / HOP
         power[1, now % PAST] = edge / HOP
 
-        pitch_listen(pitch, x[hop])
-        pitch_compare(pitch)
-        expected = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12)) if note.id > 0 else 0.0
-        lag, sure = pitch_search(pitch, expected, p.keen)
+        slow_step(state.slow, x[hop], sound.tape, tape_room(sound))
+        lag_step(sound)
+        expected = note.period if note.id > 0 else 0.0
+        lag, sure = lag_search(sound, expected, p.keen)
         width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
-        loud = 10 * np.log10(pitch.energy[width] / width + 1e-12)
+        loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
         level[now % PAST] = loud
         voiced = lag > 0 and sure > p.clear and loud > p.gate
-        midi = 69 + 12 * np.log2(SLOW / lag / 440) if lag > 0 else 0.0
+        midi = _midi(lag)
+
+        # What the note that sounds does not explain.
+        floor = 10 ** ((loud + p.news_floor) / 10)
+        power[2, now % PAST] = _subtract(sound, news, note.period) + floor
+        lag_step(news)
+        fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen)
+        fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
+        told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
+        if told:
+            fresh_midi = _midi(fresh_lag)
+            if abs(fresh_midi - note.midi) > p.leave:
+                midi, lag, sure, voiced = fresh_midi, fresh_lag, fresh_sure, True
 
         # An attack opens.
-        rise = max(_rise(power[0], now), _rise(power[1], now))
-        needed = p.rerise if now - attack.struck < 60 else p.rise
-        if rise > needed and loud > p.gate - 12:
-            if now - attack.struck > 30:
+        rise, novel = max(_rise(power[0], now), _rise(power[1], now)), _rise(power[2], now)
+        if note.period == 0:
+            novel = 0.0
+        soon = now - attack.struck < 2 * p.refractory
+        if (rise > (p.rerise if soon else p.rise) or novel > p.news) and loud > p.gate - 12:
+            if now - attack.struck > p.refractory and not attack.open:
                 attack.open = 1
                 attack.time = emitted - 2 * HOP
                 attack.loud = -120.0
                 attack.stay = 0
                 attack.struck = now
+                attack.rise = 0.0
+                attack.news = 0.0
         attack.loud = max(attack.loud, loud)
-        if attack.open and now - attack.struck > 120:
+        attack.rise = max(attack.rise, rise)
+        attack.news = max(attack.news, novel)
+        if attack.open and now - attack.struck > p.patience:
             attack.open = 0
 
         # A pitch is watched.
@@ -254,21 +336,24 @@ def line_step(state, x, out):
         elif voiced:
             attack.midi = midi
             attack.stay = 0
-            attack.from_ = emitted - HOP
+            attack.came = emitted - HOP
         else:
             attack.stay = max(0.0, attack.stay - 0.5)
 
         begun = False
         start = emitted
-        if voiced and attack.stay >= 2:
-            seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
+        if voiced and attack.stay >= p.stay:
+            same = note.period > 0 and abs(attack.midi - note.midi) < p.leave
             if attack.open:
-                begun = seen >= max(p.wait * lag, p.wait_ms * SLOW / 1000)
+                seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
+                least = (p.same_wait_ms if same else p.wait_ms) * SLOW / 1000
+                begun = seen >= max(p.wait * lag, least)
+                if same and note.id > 0:
+                    begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
                 start = attack.time
-            else:
-                other = note.id == 0 or abs(attack.midi - note.midi) > p.leave
-                begun = other and attack.stay >= p.settle
-                start = attack.from_ - int(lag * FACTOR)
+            elif attack.stay >= p.settle:
+                begun = not same or (note.id == 0 and loud > note.low + p.swell)
+                start = attack.came - int(lag * FACTOR)
         if begun:
             number = np.floor(attack.midi + 0.5)
             start = max(start, oldest)
@@ -279,28 +364,31 @@ def line_step(state, x, out):
             n += 1
             note.midi = number
             note.smooth = attack.midi
+            note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
             note.since = emitted
+            note.ended = 0
             note.bend = 0.0
             note.bent = emitted
             note.lost = 0
             attack.open = 0
-            if attack.struck < now - 60:
-                attack.struck = now - 30
             attack.loud = loud
         elif note.id > 0:
             if voiced and abs(midi - note.smooth) < 0.8:
                 note.smooth += 0.25 * (midi - note.smooth)
+                note.period = lag
                 note.lost = 0
             elif not voiced:
                 note.lost += 1
             high = level[(now - p.fall_hops) % PAST]
             fallen = high - loud > p.fall and emitted - note.since > p.fall_hops * HOP // 2
             if fallen or loud < p.gate - 6 or note.lost > 40:
-                off = max(emitted - _began(level, now, high - 2), oldest)
+                off = max(emitted - _fell(level, now, high - 3), oldest)
                 _say(out, n, ids, note.id, off, emitted, NOTE_OFF, note.midi, 0.0, sure)
                 n += 1
                 note.id = 0
-                attack.stay = -20.0
+                note.ended = 0
+                note.low = loud
+                attack.stay = 0.0
             elif p.bend and voiced and emitted - note.bent >= PITCH_EVERY:
                 cents = 100 * (note.smooth - note.midi)
                 if abs(cents - note.bend) > 6:
@@ -308,6 +396,11 @@ def line_step(state, x, out):
                     n += 1
                     note.bend = cents
                     note.bent = emitted
+        else:
+            note.ended += 1
+            note.low = min(note.low, loud)
+            if note.ended > 300 or loud < p.gate:
+                note.period = 0.0
 
         if p.pitch and emitted // PITCH_EVERY > note.reported:
             note.reported = emitted // PITCH_EVERY

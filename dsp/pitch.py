@@ -41,7 +41,7 @@ class LagState(NamedTuple):
 
     params: np.ndarray  # (1,) PARAMS
     tape: np.ndarray  # (TAPE,) slow samples, newest first from head
-    head: np.ndarray  # (2,) where the newest slow sample is; row of the next chunk
+    head: np.ndarray  # (3,) where the newest slow sample is; row of the next chunk; longest lag kept up
     products: np.ndarray  # (DEPTH, LAGS) sum of x[i] x[i - lag] over each chunk
     sums: np.ndarray  # (LAGS,) the same over the stretch of each lag
     energy: np.ndarray  # (PAST + 1,) energy of the newest j samples
@@ -81,7 +81,7 @@ def lag_state(params: np.ndarray) -> LagState:
     return LagState(
         params=params,
         tape=np.zeros(TAPE, np.float32),
-        head=np.array([TAPE - PAST, 0]),
+        head=np.array([TAPE - PAST, 0, 0]),
         products=np.zeros((DEPTH, LAGS), np.float32),
         sums=np.zeros(LAGS),
         energy=np.zeros(PAST + 1),
@@ -137,6 +137,13 @@ def lag_step(state):
     tape, head, sums = state.tape, state.head, state.sums
     start = head[0]
     longest = state.params[0].longest + 3
+    if head[2] != longest:  # the range was changed live
+        for row in range(DEPTH):
+            for lag in range(LAGS):
+                state.products[row, lag] = 0.0
+        for lag in range(LAGS):
+            sums[lag] = 0.0
+        head[2] = longest
     chunk = state.products[head[1] % DEPTH]
     for lag in range(longest):
         chunk[lag] = 0.0
