@@ -238,7 +238,7 @@ class RawStream:
                 if container := _CONTAINERS.get(rest[:4]):
                     raise AudioFileError(
                         f"stdin begins with the header of a {container} file, but raw samples are expected",
-                        "use --source file:PATH, or pipe raw samples in: ffmpeg -i IN -f f32le -ar 48000 -ac 1 -",
+                        "use --source file:PATH, or pipe in: ffmpeg -i IN -f f32le -ar 48000 -ac 1 -",
                     )
             whole = len(rest) - len(rest) % width
             if whole:
