@@ -75,6 +75,8 @@ PARAMS = np.dtype(
         ("stay", "f8"),  # hops a pitch must stay to be a note with an attack
         ("settle", "f8"),  # hops a pitch must stay to be a note without one
         ("leave", "f8"),  # semitones from the note that are another note
+        ("ring", "f8"),  # hops that the note before may ring on
+        ("settle_back", "f8"),  # hops its pitch must stay to be a note again
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
         ("refractory", "f8"),  # hops between two attacks
         ("patience", "f8"),  # hops an attack waits for a pitch
@@ -88,6 +90,7 @@ NOTE = np.dtype(
     [
         ("id", "i8"),  # of the note that sounds, 0 for none
         ("midi", "f8"),  # its number; after its end, the number of its tail
+        ("before", "f8"),  # number of the note before it, which may still ring
         ("since", "i8"),  # when it was emitted [samples]
         ("ended", "i8"),  # hops since its end
         ("smooth", "f8"),  # pitch, smoothed [MIDI]
@@ -155,6 +158,8 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["stay"] = 2
     params["settle"] = 12
     params["leave"] = 0.65
+    params["ring"] = 200
+    params["settle_back"] = 50
     params["swell"] = 5
     params["refractory"] = 30
     params["patience"] = 90
@@ -303,15 +308,17 @@ def line_step(state, x, out):
         lag_step(news)
         fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen)
         fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
-        told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
-        if told:
+        young = (emitted - note.since) / HOP
+        told = attack.open and note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
+        if told:  # (the note before is news too, but no new note)
             fresh_midi = _midi(fresh_lag)
-            if abs(fresh_midi - note.midi) > p.leave:
+            echo = young < p.ring and abs(fresh_midi - note.before) < p.leave
+            if abs(fresh_midi - note.midi) > p.leave and not echo:
                 midi, lag, sure, voiced = fresh_midi, fresh_lag, fresh_sure, True
 
         # An attack opens.
         rise, novel = max(_rise(power[0], now), _rise(power[1], now)), _rise(power[2], now)
-        if note.period == 0:
+        if note.period == 0 or young < 24:
             novel = 0.0
         soon = now - attack.struck < 2 * p.refractory
         if (rise > (p.rerise if soon else p.rise) or novel > p.news) and loud > p.gate - 12:
@@ -351,7 +358,7 @@ def line_step(state, x, out):
                 if same and note.id > 0:
                     begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
                 start = attack.time
-            elif attack.stay >= p.settle:
+            elif attack.stay >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle):
                 begun = not same or (note.id == 0 and loud > note.low + p.swell)
                 start = attack.came - int(lag * FACTOR)
         if begun:
@@ -362,6 +369,7 @@ def line_step(state, x, out):
                 n += 1
             note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, number, _velocity(attack.loud), sure)
             n += 1
+            note.before = note.midi
             note.midi = number
             note.smooth = attack.midi
             note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
