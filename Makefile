@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# make setup   what earwire and its tests need, into the system (Debian) and into .venv
+# make demo    hear what it does
+# make test    everything that must hold before a change goes in
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.earwire-setup
+
+# jackd2, jack-capture, liblo-tools and ardour: what the tests play against, without a sound card.
+# dpf-source, g++ and pkg-config: the tests build a small VST3 of their own, since Debian packages none.
+DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config python3-venv
+
+.PHONY: setup system demo test lint lock bench clean
+
+setup: system $(STAMP)
+
+# Asks dpkg rather than a stamp file: packages may come and go without us.
+system:
+	@command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || \
+	  { echo "not Debian: please install JACK, PortAudio and libsndfile yourself"; exit 0; }; \
+	missing=; for p in $(DEBIAN); do \
+	  [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
+	  echo "please install as root:$$missing"; exit 1; fi; \
+	echo "installing:$$missing"; \
+	echo "jackd2 jackd/tweak_rt_limits boolean false" | $$sudo debconf-set-selections && \
+	$$sudo apt-get update -q && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "earwire needs Python 3.11 or newer; make PYTHON=python3.12 takes another")'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	$(BIN)/earwire demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/earwire bench latency
+	$(BIN)/earwire bench load
+
+# One lock for every platform and Python; an address of an index has no place in it.
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --upgrade --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
+
+lock: setup
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra dev -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
