@@ -75,6 +75,9 @@ PARAMS = np.dtype(
         ("stay", "f8"),  # hops a pitch must stay to be a note with an attack
         ("settle", "f8"),  # hops a pitch must stay to be a note without one
         ("leave", "f8"),  # semitones from the note that are another note
+        ("broke", "f8"),  # share of news in the sound that opens an attack [dB]
+        ("breaks", "f8"),  # when it has risen so much within 64 ms [dB]
+        ("settle_news", "f8"),
         ("ring", "f8"),  # hops that the note before may ring on
         ("settle_back", "f8"),  # hops its pitch must stay to be a note again
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
@@ -128,6 +131,7 @@ class LineState(NamedTuple):
     news: LagState  # the sound less the note that sounds
     clock: np.ndarray  # (1,) samples heard
     power: np.ndarray  # (3, PAST) power of each hop: the sound, its difference, the news
+    share: np.ndarray  # (PAST,) of the news in the sound [dB]
     level: np.ndarray  # (PAST,) level over a period [dB]
     last: np.ndarray  # (1,) newest sample, for the difference
     note: np.ndarray  # (1,) NOTE
@@ -150,7 +154,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["news_floor"] = -26
     params["news_loud"] = -10
     params["same_rise"] = 6 - 4 * daring
-    params["same_news"] = 16 - 4 * daring
+    params["same_news"] = 12 - 4 * daring
     params["keen"] = 0.8
     params["wait"] = 2.0
     params["wait_ms"] = 9
@@ -158,6 +162,9 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["stay"] = 2
     params["settle"] = 12
     params["leave"] = 0.65
+    params["broke"] = 10
+    params["breaks"] = 7
+    params["settle_news"] = 8
     params["ring"] = 200
     params["settle_back"] = 50
     params["swell"] = 5
@@ -181,6 +188,7 @@ def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
         news=lag_state(search.copy()),
         clock=np.zeros(1, np.int64),
         power=np.full((3, PAST), 1e-12),
+        share=np.zeros(PAST),
         level=np.full(PAST, -120.0),
         last=np.zeros(1, np.float32),
         note=note,
@@ -272,6 +280,7 @@ def line_step(state, x, out):
         state.clock[0] += HOP * x.shape[0]
         return 0
     sound, news, power, level = state.sound, state.news, state.power, state.level
+    share = state.share
     note, attack = state.note[0], state.attack[0]
     for lags in (sound, news):
         lags.params[0].shortest = p.shortest
@@ -309,19 +318,25 @@ def line_step(state, x, out):
         fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen)
         fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
         young = (emitted - note.since) / HOP
-        told = attack.open and note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
+        told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
+        fromnews = False
         if told:  # (the note before is news too, but no new note)
             fresh_midi = _midi(fresh_lag)
             echo = young < p.ring and abs(fresh_midi - note.before) < p.leave
             if abs(fresh_midi - note.midi) > p.leave and not echo:
-                midi, lag, sure, voiced = fresh_midi, fresh_lag, fresh_sure, True
+                midi, lag, sure, voiced, fromnews = fresh_midi, fresh_lag, fresh_sure, True, True
 
         # An attack opens.
         rise, novel = max(_rise(power[0], now), _rise(power[1], now)), _rise(power[2], now)
         if note.period == 0 or young < 24:
             novel = 0.0
         soon = now - attack.struck < 2 * p.refractory
-        if (rise > (p.rerise if soon else p.rise) or novel > p.news) and loud > p.gate - 12:
+        share[now % PAST] = ratio = 10 * np.log10((power[2, now % PAST] + power[2, (now - 1) % PAST]) / 2 + 1e-14) - loud
+        calm = ratio
+        for back in range(1, 48):
+            calm = min(calm, share[(now - back) % PAST])
+        broke = ratio > p.broke and ratio - calm > p.breaks and note.period > 0 and young > 48
+        if (rise > (p.rerise if soon else p.rise) or novel > p.news or broke) and loud > p.gate - 12:
             if now - attack.struck > p.refractory and not attack.open:
                 attack.open = 1
                 attack.time = emitted - 2 * HOP
@@ -358,7 +373,7 @@ def line_step(state, x, out):
                 if same and note.id > 0:
                     begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
                 start = attack.time
-            elif attack.stay >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle):
+            elif attack.stay >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle_news if fromnews else p.settle):
                 begun = not same or (note.id == 0 and loud > note.low + p.swell)
                 start = attack.came - int(lag * FACTOR)
         if begun:
