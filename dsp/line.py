@@ -80,6 +80,12 @@ PARAMS = np.dtype(
         ("settle_news", "f8"),
         ("ring", "f8"),  # hops that the note before may ring on
         ("settle_back", "f8"),  # hops its pitch must stay to be a note again
+        ("keen_low", "f8"),
+        ("keen_high", "f8"),
+        ("doubt_ms", "f8"),
+        ("steady", "f8"),
+        ("between", "f8"),
+        ("dither", "f8"),
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
         ("refractory", "f8"),  # hops between two attacks
         ("patience", "f8"),  # hops an attack waits for a pitch
@@ -167,6 +173,12 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["settle_news"] = 8
     params["ring"] = 200
     params["settle_back"] = 50
+    params["keen_low"] = 0.65
+    params["keen_high"] = 0.92
+    params["doubt_ms"] = 10
+    params["steady"] = 0.15
+    params["between"] = 0.35
+    params["dither"] = 45
     params["swell"] = 5
     params["refractory"] = 30
     params["patience"] = 90
@@ -320,6 +332,7 @@ def line_step(state, x, out):
         young = (emitted - note.since) / HOP
         told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
         fromnews = False
+        doubt = abs(lag_search(sound, expected, p.keen_low)[0] - lag_search(sound, expected, p.keen_high)[0]) > 1.0
         if told:  # (the note before is news too, but no new note)
             fresh_midi = _midi(fresh_lag)
             echo = young < p.ring and abs(fresh_midi - note.before) < p.leave
@@ -369,8 +382,13 @@ def line_step(state, x, out):
             if attack.open:
                 seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
                 least = (p.same_wait_ms if same else p.wait_ms) * SLOW / 1000
+                if doubt:
+                    least += p.doubt_ms * SLOW / 1000
                 begun = seen >= max(p.wait * lag, least)
-                if same and note.id > 0:
+                middle = abs(attack.midi - np.floor(attack.midi + 0.5))
+                if (abs(midi - attack.midi) > p.steady or middle > p.between) and now - attack.struck < p.dither:
+                    begun = False
+                if same:
                     begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
                 start = attack.time
             elif attack.stay >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle_news if fromnews else p.settle):
