@@ -130,7 +130,9 @@ class _Text:
 
     def refuse(self, key: Key, message: str, hint: str = "") -> NoReturn:
         shown = _dotted(key)
-        if any(key[: len(given)] == given for given in self.overridden):
+        inside = any(key[: len(given)] == given for given in self.overridden)
+        around = any(given[: len(key)] == key for given in self.overridden) and key not in self.lines
+        if inside or around:
             raise PresetError(message, hint, path="--set", key=shown)
         line = next((self.lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.lines), None)
         raise PresetError(message, hint, path=self.path, line=line, key=shown)
@@ -264,7 +266,7 @@ class _Reader:
             self.refuse(at, f"{_show(value)} is not a number; it takes {span}{names}")
         if not low <= value <= high:
             self.refuse(
-                at, f"{_show(value)} is outside {span}; the nearest is {high if value > high else low:g}"
+                at, f"{_show(given)} is outside {span}; the nearest is {high if value > high else low:g}"
             )
         if whole and value != int(value):
             self.refuse(at, f"{_show(value)} is not a whole number; the nearest is {round(value)}")
@@ -435,7 +437,7 @@ def _parse(toml: str, shown: str) -> dict[str, Any]:
 
 
 class _Override(NamedTuple):
-    key: Key
+    key: tuple[str, ...]
     value: Any
 
 

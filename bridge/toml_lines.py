@@ -72,6 +72,7 @@ class _Reader:
         path: Path = ()
         for i, name in enumerate(names):
             path += (name,)
+            self.lines.setdefault(path, line)
             if rows and i == len(names) - 1:
                 self.tables[path] = self.tables.get(path, -1) + 1
                 self.lines.setdefault(path, line)

@@ -103,9 +103,11 @@ def find(name: str) -> Command:
         return by_name[name]
     hint = "earwire --help lists the commands"
     if name.startswith("-"):
-        raise UsageError(f"{ascii(name)} stands before the command; options follow it", hint)
+        raise UsageError(f"{name!a} stands before the command; options follow it", hint)
     close = get_close_matches(name[:60].lower(), by_name, n=1)
-    raise UsageError(f"no command is called {ascii(name)}" + (f"; did you mean {close[0]}?" if close else ""), hint)
+    raise UsageError(
+        f"no command is called {name!a}" + (f"; did you mean {close[0]}?" if close else ""), hint
+    )
 
 
 def dispatch(argv: Sequence[str]) -> int:
@@ -133,12 +135,12 @@ def dispatch(argv: Sequence[str]) -> int:
 
 def write_report(argv: Sequence[str], error: BaseException) -> Path | None:
     """Save what a developer needs to know about an error of ours; None if no folder can be written."""
-    import numpy
+    import numpy as np
     from platformdirs import user_state_path
 
     stamp = time.strftime("%Y%m%d-%H%M%S")
     lines = [
-        f"{version_text()}, Python {platform.python_version()}, NumPy {numpy.__version__}, {platform.platform()}",
+        f"{version_text()}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}",
         f"command line: {list(argv)!r}",
         "",
         "".join(traceback.format_exception(error)),
@@ -195,7 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         path = write_report(argv, error)
         what = f"something went wrong inside ({type(error).__name__})"
-        say(f"{what}; a report is in {path}" if path else what, "please send it to us, with what you were doing")
+        say(
+            f"{what}; a report is in {path}" if path else what,
+            "please send it to us, with what you were doing",
+        )
         return 1
 
 

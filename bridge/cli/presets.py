@@ -28,23 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     if args.keys:
-        rows = list(preset.keys())
+        keys = list(preset.keys())
         if args.json:
-            print(json.dumps([row._asdict() for row in rows]))
-        for row in rows if not args.json else ():
+            print(json.dumps([row._asdict() for row in keys]))
+        for row in keys if not args.json else ():
             print(f"{row.key}\n    {row.doc} ({row.range}; left out: {shown(row.default)})")
     elif args.preset is not None:
         chosen = preset.load(args.preset)
         print(json.dumps(preset.as_table(chosen)) if args.json else preset.text(args.preset).rstrip("\n"))
     else:
-        chosen_all = [preset.load(name) for name in preset.shipped()]
+        found = [preset.load(name) for name in preset.shipped()]
         if args.json:
-            print(
-                json.dumps(
-                    [{"name": p.name, "description": p.description, "default": p.name == "drums"} for p in chosen_all]
-                )
-            )
-        for p in chosen_all if not args.json else ():
+            rows = [
+                {"name": p.name, "description": p.description, "default": p.name == "drums"} for p in found
+            ]
+            print(json.dumps(rows))
+        for p in found if not args.json else ():
             print(f"{p.name:<10}{p.description}")
     return 0
 
