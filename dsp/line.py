@@ -36,7 +36,7 @@ from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, samples
 
 ROOM = 16  # most events one hop can bring, with much to spare
-PAST = 64  # hops of history: 85 ms
+PAST = 128  # hops of history: 171 ms
 PITCH_EVERY = samples(10)
 
 
@@ -378,7 +378,7 @@ def line_step(state, x, out):
         begun = False
         start = emitted
         if voiced and attack.stay >= p.stay:
-            same = note.period > 0 and abs(attack.midi - note.midi) < p.leave
+            same = note.ended < 300 and abs(attack.midi - note.midi) < p.leave
             if attack.open:
                 seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
                 least = (p.same_wait_ms if same else p.wait_ms) * SLOW / 1000
