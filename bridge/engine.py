@@ -21,13 +21,10 @@ from bridge.native import SEMAPHORE_BYTES, acquire, now_ns, open_semaphore, post
 from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
+from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
 from dsp.events import EVENT, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
 from dsp.units import RATE
-
-# Words of a source's control array that the loop reads; `bridge.jack_native` and
-# `bridge.sources.device` let their callbacks write them.
-SOURCE_PERIOD, SOURCE_OFFSET, SOURCE_DONE, SOURCE_NS_OFFSET = 1, 9, 10, 15
 
 # Words of the loop itself.
 STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
@@ -63,10 +60,10 @@ def _follow_clock(l):
     """Keep the map from sample to clock: exact for JACK frames, the earliest arrival elsewhere."""
     clock = l.departure.clock[0]
     if clock.kind == FRAMES:
-        clock.offset = l.source[SOURCE_OFFSET]
-        clock.path = l.source[SOURCE_PERIOD]
+        clock.offset = l.source[OFFSET]
+        clock.path = l.source[PERIOD]
     else:
-        newest = l.source[SOURCE_NS_OFFSET]
+        newest = l.source[NS_OFFSET]
         if clock.offset == 0 or abs(newest - clock.offset) > 1_000_000_000:
             clock.offset = newest
         clock.offset = min(clock.offset + DRIFT_NS, newest)
@@ -89,14 +86,14 @@ def listen_step(l):
         post(l.leave)
     if l.words[RECORD]:
         ring_write(l.heard, l.hearing.heard[:heard])
-    release(l.source, SOURCE_DONE, l.audio.count[READ])
+    release(l.source, DONE, l.audio.count[READ])
     ended = now_ns(l.clock)
     words, clock = l.words, l.departure.clock[0]
     words[STEPS] += 1
     words[LISTENED] += n
     words[WORK_NS] += ended - began
     words[WORST_NS] = max(words[WORST_NS], ended - began)
-    arrived = l.source[SOURCE_NS_OFFSET] + l.audio.count[READ] * 1_000_000_000 // clock.rate
+    arrived = l.source[NS_OFFSET] + l.audio.count[READ] * 1_000_000_000 // clock.rate
     took, bin_ = max(ended - arrived, 0) // 1000, 0
     while took > 1 and bin_ < 31:
         took >>= 1
@@ -273,7 +270,7 @@ class Engine:
         kinds = decision(self.preset)
         kind = "drum" if self.preset.drums.enabled else "note_on"
         wait = (kinds[kind] + self.ahead) * self.rate // RATE
-        path = int(self.listening.source[SOURCE_PERIOD])
+        path = int(self.listening.source[PERIOD])
         self.listening.box.words[CONSTANT] = wait + path
 
     @property
@@ -308,7 +305,7 @@ class Engine:
     def idle(self) -> bool:
         """Whether all that the source has written is heard and said."""
         l = self.listening
-        return bool(l.source[SOURCE_DONE] >= l.audio.count[WRITTEN])
+        return bool(l.source[DONE] >= l.audio.count[WRITTEN])
 
 
 class Transcription(NamedTuple):

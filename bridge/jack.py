@@ -156,7 +156,7 @@ class Client:
         return [name for name in found if wanted.search(name) and not name.startswith(self.name + ":")]
 
     def connections(self, port: int) -> list[str]:
-        return self._names(self.lib.jack_port_get_connections(port))
+        return self._names(self.lib.jack_port_get_connections(int(port)))
 
     def connect(self, source: str, target: str) -> bool:
         """Connect two ports by full name; True where they are connected now."""

@@ -8,7 +8,7 @@ not resolve here would crash the process.
 import numpy as np
 from numba import carray, cfunc, types
 
-from bridge.native import acquire, nap, now_ns, pointer, post, release
+from bridge.native import acquire, nap, now_ns, pointer, release
 from bridge.outbox import (
     CONSTANT,
     MESSAGE,
@@ -21,6 +21,27 @@ from bridge.outbox import (
     deliver,
 )
 from bridge.ring import LOST, READ, WRITTEN, Ring
+from bridge.sources.base import (
+    BLOCKS,
+    CLIENT,
+    CLOCK,
+    CONTROL_WORDS,
+    DONE,
+    EXPECTED,
+    FREEWHEEL,
+    GONE,
+    JUMP_SAMPLES,
+    JUMPS,
+    NS_OFFSET,
+    OFFSET,
+    PERIOD,
+    PORT,
+    PORTS,
+    RATE,
+    XRUNS,
+    ring_at,
+    wake_engine,
+)
 from dsp.kernel import kernel
 
 _u32, _ptr = types.uint32, types.uintp
@@ -31,18 +52,6 @@ _midi_clear = types.ExternalFunction("jack_midi_clear_buffer", types.void(_ptr))
 _midi_reserve = types.ExternalFunction("jack_midi_event_reserve", _ptr(_ptr, _u32, types.uint64))
 _set_latency = types.ExternalFunction("jack_port_set_latency_range", types.void(_ptr, types.int32, _ptr))
 
-# Words of the (INPUT_WORDS,) int64 array that an audio client's callbacks are given.
-CLIENT, PERIOD, FREEWHEEL, GONE, XRUNS, JUMPS, JUMP_SAMPLES, BLOCKS = range(8)
-EXPECTED = 8  # frame time the next block should start at
-OFFSET = 9  # frame time of sample 0 of the stream
-DONE = 10  # samples the engine has finished with, for freewheel
-RING_DATA, RING_LENGTH, RING_COUNT, SEMAPHORE = 11, 12, 13, 14
-NS_OFFSET = 15  # monotonic time of sample 0 of the stream [ns], as the newest block says
-PORTS, PORT = 16, 17  # how many, and their handles from PORT on
-MAX_PORTS = 16
-CLOCK = PORT + MAX_PORTS  # (2,) scratch for now_ns
-RATE = CLOCK + 2
-INPUT_WORDS = 64
 MAX_FILL = 10 * 192_000  # a longer hole is a new start, not silence [samples]
 
 # Words of the (OUTPUT_WORDS,) int64 array that a MIDI client's callbacks are given.
@@ -50,15 +59,6 @@ OUT_CLIENT, OUT_PORT, OUT_MEMORY, OUT_RATE, OUT_NOW, OUT_LAST, OUT_STARTED, OUT_
 OUT_SCRATCH, OUT_UPSTREAM, OUT_CYCLES, OUT_CLOCK, OUT_RANGE = 8, 9, 10, 11, 13
 OUTPUT_WORDS = 32
 BATCH = 256  # messages one cycle can send
-
-
-@kernel
-def _ring_at(control):
-    length = control[RING_LENGTH]
-    return Ring(
-        carray(pointer(np.uintp(control[RING_DATA])), (length,), np.float32),
-        carray(pointer(np.uintp(control[RING_COUNT])), (24,), np.int64),
-    )
 
 
 @kernel
@@ -100,8 +100,8 @@ def fill_gap(control, ring, start, n):
 @cfunc(types.int32(_u32, types.voidptr), cache=True, error_model="numpy")
 def on_audio(frames, argument):
     """Copy a block into the ring, mixed over the connected ports, and wake the engine."""
-    control = carray(argument, (INPUT_WORDS,), np.int64)
-    ring = _ring_at(control)
+    control = carray(argument, (CONTROL_WORDS,), np.int64)
+    ring = ring_at(control)
     n = np.int64(frames)
     start = np.int64(_last_frame_time(np.uintp(control[CLIENT])))
     if fill_gap(control, ring, start, n):
@@ -122,7 +122,7 @@ def on_audio(frames, argument):
         control[NS_OFFSET] = stamp - (written + n) * 1_000_000_000 // control[RATE]
         release(ring.count, WRITTEN, written + n)
     control[BLOCKS] += 1
-    post(carray(pointer(np.uintp(control[SEMAPHORE])), (64,), np.uint8))
+    wake_engine(control)
     if control[FREEWHEEL] != 0:  # an export does not wait for the clock, so it waits for us
         for _ in range(10_000):
             if acquire(control, DONE) >= ring.count[WRITTEN]:
@@ -133,27 +133,27 @@ def on_audio(frames, argument):
 
 @cfunc(types.int32(_u32, types.voidptr), cache=True, error_model="numpy")
 def on_buffer_size(frames, argument):
-    control = carray(argument, (INPUT_WORDS,), np.int64)
+    control = carray(argument, (CONTROL_WORDS,), np.int64)
     control[PERIOD] = frames
     return 0
 
 
 @cfunc(types.int32(types.voidptr), cache=True, error_model="numpy")
 def on_xrun(argument):
-    control = carray(argument, (INPUT_WORDS,), np.int64)
+    control = carray(argument, (CONTROL_WORDS,), np.int64)
     control[XRUNS] += 1
     return 0
 
 
 @cfunc(types.void(types.int32, types.voidptr), cache=True, error_model="numpy")
 def on_freewheel(starting, argument):
-    control = carray(argument, (INPUT_WORDS,), np.int64)
+    control = carray(argument, (CONTROL_WORDS,), np.int64)
     control[FREEWHEEL] = starting
 
 
 @cfunc(types.void(types.voidptr), cache=True, error_model="numpy")
 def on_shutdown(argument):
-    control = carray(argument, (INPUT_WORDS,), np.int64)
+    control = carray(argument, (CONTROL_WORDS,), np.int64)
     release(control, GONE, 1)
 
 

@@ -14,7 +14,7 @@ from bridge.native import SEMAPHORE_BYTES, open_semaphore
 from bridge.outbox import BYTES, CONNECTIONS, LATE, PANIC, STOPPED, Outbox, outbox
 from bridge.shared import Shared
 
-START = 20.0  # a keeper that says nothing for this long is broken [s]
+START = 120.0  # a keeper that says nothing for this long, compiling included, is broken [s]
 
 
 class MidiPort:

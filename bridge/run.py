@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from bridge.departure import declared
-from bridge.engine import Engine
+from bridge.engine import NS_PATH, Engine
 from bridge.errors import PresetError
 from bridge.native import wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS
 from bridge.preset import Preset, load
-from bridge.sources.base import Source
+from bridge.sources.base import PERIOD, Source
 from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 
@@ -128,15 +128,15 @@ class Session:
 
     def _jack_path_ns(self) -> int:
         """Time a block takes to be heard where JACK feeds a port of another system."""
-        period = int(self.source.feed.control[1])
+        period = int(self.source.feed.control[PERIOD])
         return 2 * period * 1_000_000_000 // self.source.rate + 2_000_000
 
     @property
     def path_ms(self) -> float:
         clock = self.engine.listening.departure.clock
         if clock["kind"][0] == FRAMES:
-            return ms(int(self.source.feed.control[1]), self.source.rate)
-        return float(self.engine.words[20]) / 1e6
+            return ms(int(self.source.feed.control[PERIOD]), self.source.rate)
+        return float(self.engine.words[NS_PATH]) / 1e6
 
     def header(self) -> dict[str, Any]:
         """The start line: what a script needs to know."""

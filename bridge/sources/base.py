@@ -4,11 +4,25 @@
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numba import carray
 
-from bridge.native import SEMAPHORE_BYTES, open_semaphore
+from bridge.native import SEMAPHORE_BYTES, open_semaphore, pointer, post
 from bridge.ring import Ring, ring
+from dsp.kernel import kernel
 
-CONTROL_WORDS = 64  # the source's callback and the engine's loop meet here
+# Words of a source's (CONTROL_WORDS,) int64 array, where its callback and the engine's loop meet.
+CLIENT, PERIOD, FREEWHEEL, GONE, XRUNS, JUMPS, JUMP_SAMPLES, BLOCKS = range(8)
+EXPECTED = 8  # frame time the next block should start at
+OFFSET = 9  # frame time of sample 0 of the stream
+DONE = 10  # samples the engine has finished with
+RING_DATA, RING_LENGTH, RING_COUNT, SEMAPHORE = 11, 12, 13, 14
+NS_OFFSET = 15  # monotonic time of sample 0 of the stream [ns], as the newest block says
+PORTS, PORT = 16, 17  # how many, and their handles (JACK) from PORT on
+MAX_PORTS = 16
+CLOCK = PORT + MAX_PORTS  # (2,) scratch for now_ns
+RATE = CLOCK + 2
+CHANNELS, CHOSEN = RATE + 1, RATE + 2  # of a device: how many, and a bit for each that is heard
+CONTROL_WORDS = 64
 
 
 class Feed(NamedTuple):
@@ -23,7 +37,28 @@ def feed(seconds_at_192k: float = 0.7) -> Feed:
     size = 1 << int(np.ceil(np.log2(seconds_at_192k * 192_000)))
     wake = np.zeros(SEMAPHORE_BYTES, np.uint8)
     open_semaphore(wake)
-    return Feed(np.zeros(CONTROL_WORDS, np.int64), ring(size, np.float32), wake)
+    made = Feed(np.zeros(CONTROL_WORDS, np.int64), ring(size, np.float32), wake)
+    made.control[RING_DATA] = made.audio.data.ctypes.data
+    made.control[RING_LENGTH] = size
+    made.control[RING_COUNT] = made.audio.count.ctypes.data
+    made.control[SEMAPHORE] = wake.ctypes.data
+    return made
+
+
+@kernel
+def ring_at(control):
+    """The feed's ring, from the control words a callback is given."""
+    length = control[RING_LENGTH]
+    return Ring(
+        carray(pointer(np.uintp(control[RING_DATA])), (length,), np.float32),
+        carray(pointer(np.uintp(control[RING_COUNT])), (24,), np.int64),
+    )
+
+
+@kernel
+def wake_engine(control):
+    """Post the feed's semaphore."""
+    post(carray(pointer(np.uintp(control[SEMAPHORE])), (SEMAPHORE_BYTES,), np.uint8))
 
 
 class Source(Protocol):

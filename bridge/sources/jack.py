@@ -6,7 +6,7 @@ import time
 from bridge import jack
 from bridge.errors import DeviceError
 from bridge.outbox import FRAMES
-from bridge.sources.base import feed
+from bridge.sources import base
 
 REOPEN = 0.5  # between two looks for a server that has gone [s]
 
@@ -32,14 +32,14 @@ class JackSource:
         from bridge import jack_native as native  # names libjack, so only now
 
         self._native, self._name, self._pattern = native, name, pattern
-        self.feed = feed()
+        self.feed = base.feed()
         self.rate = client.rate
         self._targets: list[str] = []
         self._connected: dict[str, list[str]] = {}
         self._gone, self._retry, self._jumps = False, 0.0, 0
         self._client: jack.Client | None = client
         sources = self._sources(client)
-        self._ports = max(1, min(len(sources), native.MAX_PORTS))
+        self._ports = max(1, min(len(sources), base.MAX_PORTS))
         self._prepare(client)
         self.name = f"jack:{client.name}"
 
@@ -55,19 +55,15 @@ class JackSource:
                 f"the JACK server came back at {client.rate} Hz, it was {self.rate} Hz",
                 hint="start earwire again",
             )
-        control[native.CLIENT] = client.handle
-        control[native.PERIOD] = client.period
-        control[native.RATE] = client.rate
-        control[native.GONE] = control[native.BLOCKS] = control[native.FREEWHEEL] = 0
-        control[native.RING_DATA] = self.feed.audio.data.ctypes.data
-        control[native.RING_LENGTH] = len(self.feed.audio.data)
-        control[native.RING_COUNT] = self.feed.audio.count.ctypes.data
-        control[native.SEMAPHORE] = self.feed.wake.ctypes.data
-        control[native.PORTS] = self._ports
+        control[base.CLIENT] = client.handle
+        control[base.PERIOD] = client.period
+        control[base.RATE] = client.rate
+        control[base.GONE] = control[base.BLOCKS] = control[base.FREEWHEEL] = 0
+        control[base.PORTS] = self._ports
         self._handles = []
         for k in range(self._ports):
             handle = client.port(f"in_{k + 1}", jack.AUDIO, jack.IS_INPUT)
-            control[native.PORT + k] = handle
+            control[base.PORT + k] = handle
             self._handles.append(handle)
         self.ports = [f"{client.name}:in_{k + 1}" for k in range(self._ports)]
         argument = control.ctypes.data
@@ -83,11 +79,11 @@ class JackSource:
 
     @property
     def period(self) -> int:
-        return int(self.feed.control[self._native.PERIOD])
+        return int(self.feed.control[base.PERIOD])
 
     @property
     def xruns(self) -> int:
-        return int(self.feed.control[self._native.JUMPS])
+        return int(self.feed.control[base.JUMPS])
 
     def start(self) -> None:
         assert self._client is not None
@@ -95,10 +91,10 @@ class JackSource:
         self._client.connect_all(self._sources(self._client), self.ports)
 
     def look(self) -> str | None:
-        native, control = self._native, self.feed.control
+        control = self.feed.control
         if self._client is None:
             return self._reopen()
-        if control[native.GONE]:
+        if control[base.GONE]:
             self._client.close()
             self._client = None
             return "the JACK server has gone; waiting for it to come back"

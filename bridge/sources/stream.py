@@ -12,11 +12,10 @@ from bridge.errors import EarwireError
 from bridge.native import clock_ns, post_semaphore
 from bridge.outbox import NANOSECONDS
 from bridge.ring import READ, WRITTEN, ring_write
-from bridge.sources.base import feed
+from bridge.sources.base import DONE, NS_OFFSET, PERIOD, feed
 
 BLOCK = 128  # samples handed over at once in real time
 SLACK_NS = 4_000_000  # a Python thread that paces a file is this late at worst, nearly always
-SOURCE_PERIOD, SOURCE_DONE, SOURCE_NS_OFFSET = 1, 10, 15  # words of the control array
 
 
 class StreamSource:
@@ -41,7 +40,7 @@ class StreamSource:
     def __init__(self, name: str, blocks: Iterator[np.ndarray], rate: int, pace: str = "real") -> None:
         self.name, self.rate, self._blocks, self._pace = name, rate, blocks, pace
         self.feed = feed()
-        self.feed.control[SOURCE_PERIOD] = BLOCK
+        self.feed.control[PERIOD] = BLOCK
         self.path_ns = BLOCK * 1_000_000_000 // rate + SLACK_NS
         self.ports = [name]
         self._stop = threading.Event()
@@ -60,7 +59,7 @@ class StreamSource:
     def _hand_over(self) -> None:
         control, audio = self.feed.control, self.feed.audio
         start, done = clock_ns(), 0
-        control[SOURCE_NS_OFFSET] = start
+        control[NS_OFFSET] = start
         for whole in self._blocks:
             for at in range(0, len(whole), BLOCK):
                 block = np.ascontiguousarray(whole[at : at + BLOCK], np.float32)
@@ -70,7 +69,7 @@ class StreamSource:
                     if ahead > 0 and self._stop.wait(ahead):
                         return
                 elif self._pace == "given":
-                    control[SOURCE_NS_OFFSET] = clock_ns() - done * 1_000_000_000 // self.rate
+                    control[NS_OFFSET] = clock_ns() - done * 1_000_000_000 // self.rate
                 while len(audio.data) - (audio.count[WRITTEN] - audio.count[READ]) < len(block):
                     if self._stop.is_set():
                         return
@@ -88,7 +87,7 @@ class StreamSource:
 
     @property
     def ended(self) -> bool:
-        done = self.feed.control[SOURCE_DONE] >= self.feed.audio.count[WRITTEN]
+        done = self.feed.control[DONE] >= self.feed.audio.count[WRITTEN]
         return not self._thread.is_alive() and bool(done)
 
     def close(self) -> None:
