@@ -86,6 +86,8 @@ PARAMS = np.dtype(
         ("steady", "f8"),
         ("between", "f8"),
         ("dither", "f8"),
+        ("shade", "f8"),
+        ("settle_shadow", "f8"),
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
         ("refractory", "f8"),  # hops between two attacks
         ("patience", "f8"),  # hops an attack waits for a pitch
@@ -153,37 +155,39 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
-    params["clear"] = 0.86 - 0.16 * daring
+    params["clear"] = 0.8505 - 0.16 * daring
     params["rise"] = 6 - 4 * daring
     params["rerise"] = 9 - 4 * daring
-    params["news"] = 10 - 4 * daring
+    params["news"] = 6 - 4 * daring
     params["news_floor"] = -26
-    params["news_loud"] = -10
-    params["same_rise"] = 6 - 4 * daring
-    params["same_news"] = 12 - 4 * daring
+    params["news_loud"] = -8.491
+    params["same_rise"] = 2 - 4 * daring
+    params["same_news"] = 15.71 - 4 * daring
     params["keen"] = 0.8
-    params["wait"] = 2.0
+    params["wait"] = 2.22
     params["wait_ms"] = 9
-    params["same_wait_ms"] = 20
+    params["same_wait_ms"] = 12.13
     params["stay"] = 2
-    params["settle"] = 12
-    params["leave"] = 0.65
-    params["broke"] = 10
-    params["breaks"] = 7
-    params["settle_news"] = 8
-    params["ring"] = 200
-    params["settle_back"] = 50
-    params["keen_low"] = 0.65
-    params["keen_high"] = 0.92
-    params["doubt_ms"] = 10
-    params["steady"] = 0.15
-    params["between"] = 0.35
-    params["dither"] = 45
-    params["swell"] = 5
+    params["settle"] = 13.26
+    params["leave"] = 0.5522
+    params["broke"] = 3
+    params["breaks"] = 7.026
+    params["settle_news"] = 12.56
+    params["ring"] = 238.7
+    params["settle_back"] = 29.35
+    params["keen_low"] = 0.6791
+    params["keen_high"] = 0.914
+    params["doubt_ms"] = 7.325
+    params["steady"] = 0.2125
+    params["between"] = 0.3862
+    params["dither"] = 36.88
+    params["shade"] = 0.02
+    params["settle_shadow"] = 40
+    params["swell"] = 4.043
     params["refractory"] = 30
     params["patience"] = 90
-    params["fall"] = 10
-    params["fall_hops"] = 40
+    params["fall"] = 7.143
+    params["fall_hops"] = 36
     return params
 
 
@@ -333,11 +337,16 @@ def line_step(state, x, out):
         told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
         fromnews = False
         doubt = abs(lag_search(sound, expected, p.keen_low)[0] - lag_search(sound, expected, p.keen_high)[0]) > 1.0
-        if told:  # (the note before is news too, but no new note)
+        times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
+        shadow = times >= 2 and abs(lag - times * note.period) < p.shade * lag
+        new = voiced and not shadow and abs(midi - note.midi) > p.leave
+        new = new and not (young < p.ring and abs(midi - note.before) < p.leave)
+        if told and not new:  # (the note before is news too, but no new note)
             fresh_midi = _midi(fresh_lag)
             echo = young < p.ring and abs(fresh_midi - note.before) < p.leave
             if abs(fresh_midi - note.midi) > p.leave and not echo:
                 midi, lag, sure, voiced, fromnews = fresh_midi, fresh_lag, fresh_sure, True, True
+                shadow = False
 
         # An attack opens.
         rise, novel = max(_rise(power[0], now), _rise(power[1], now)), _rise(power[2], now)
@@ -377,7 +386,7 @@ def line_step(state, x, out):
 
         begun = False
         start = emitted
-        if voiced and attack.stay >= p.stay:
+        if voiced and attack.stay >= (p.settle_shadow if shadow else p.stay):
             same = note.ended < 300 and abs(attack.midi - note.midi) < p.leave
             if attack.open:
                 seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR

@@ -214,7 +214,7 @@ def lag_search(state, expected, keen):
             near = expected > 0 and abs(at - expected) < 0.03 * expected + 0.5
             if top >= (keen - 0.06 if near else keen) * best and (height == 0.0 or near):
                 chosen, height = at, top
-                if near or expected == 0.0:
+                if near or expected == 0.0 or top > 0.96 * best:
                     break
     if chosen == 0.0:
         return 0.0, 0.0
