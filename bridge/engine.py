@@ -30,6 +30,7 @@ from dsp.units import RATE
 STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
+SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
 DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
 HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
 WORDS = 64
@@ -61,7 +62,7 @@ def _follow_clock(l):
     clock = l.departure.clock[0]
     if clock.kind == FRAMES:
         clock.offset = l.source[OFFSET]
-        clock.path = l.source[PERIOD]
+        clock.path = l.source[PERIOD] + l.words[SLACK]
     else:
         newest = l.source[NS_OFFSET]
         if clock.offset == 0 or abs(newest - clock.offset) > 1_000_000_000:
@@ -160,6 +161,10 @@ class Engine:
         FRAMES where the source counts JACK frames and MIDI leaves through JACK too.
     path_ns
         From decision to departure where the clock counts ns.
+    gain_db
+        Applied to what comes in.
+    slack
+        What a Python thread between source and engine may need [source samples].
     lag, ahead
         What a plugin chain puts before the sound [source samples], and what a
         recorded take already waited for [samples].
@@ -179,6 +184,7 @@ class Engine:
         lag: int = 0,
         ahead: int = 0,
         gain_db: float = 0.0,
+        slack: int = 0,
     ) -> None:
         self.preset, self.rate, self._gain_db = preset, rate, gain_db
         self.closing = Closing()
@@ -205,7 +211,7 @@ class Engine:
             np.zeros(2, np.int64),
         )
         self.words = self.listening.words
-        self.words[NS_PATH] = path_ns
+        self.words[NS_PATH], self.words[SLACK] = path_ns + slack * 1_000_000_000 // rate, slack
         self._out = np.zeros(8192, EVENT)
         self._heard = np.zeros(1 << 16, np.float32)
         self.realtime = False
@@ -219,7 +225,9 @@ class Engine:
         self.words[STOP] = 1
         post_semaphore(self.listening.wake)
         listen(self.listening)
-        self.words[:] = np.where(np.arange(WORDS) == NS_PATH, self.words, 0)
+        keep = self.words[[NS_PATH, SLACK]]
+        self.words[:] = 0
+        self.words[[NS_PATH, SLACK]] = keep
 
     def start(self, priority: int = 60, record: bool = False) -> None:
         self.words[RECORD] = record
@@ -270,7 +278,7 @@ class Engine:
         kinds = decision(self.preset)
         kind = "drum" if self.preset.drums.enabled else "note_on"
         wait = (kinds[kind] + self.ahead) * self.rate // RATE
-        path = int(self.listening.source[PERIOD])
+        path = int(self.listening.source[PERIOD] + self.words[SLACK])
         self.listening.box.words[CONSTANT] = wait + path
 
     @property

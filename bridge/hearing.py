@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bridge.native import now_ns
 from dsp.events import EVENT
 from dsp.kernel import kernel
 from dsp.resample import Resample, ResampleState, resample_step
 from dsp.stage import Spec
-from dsp.units import RATE, gain
+from dsp.units import HOP, RATE, gain
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
 
 BLOCK = 1024  # most source samples one step is given
@@ -121,3 +122,12 @@ def hear_step(state, x, out):
             out[k].emitted += p.ahead
     state.count[HEARD] += heard
     return said, heard
+
+
+@kernel
+def time_hops(state, x, out, clock, took):
+    """Listen to `x` hop by hop; `took` is the time each hop needed [ns]."""
+    for k in range(len(took)):
+        began = now_ns(clock)
+        hear_step(state, x[k * HOP : (k + 1) * HOP], out)
+        took[k] = now_ns(clock) - began

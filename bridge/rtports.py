@@ -2,7 +2,7 @@
 """MIDI ports of the operating system, by python-rtmidi; never its silent dummy."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,30 +71,39 @@ def open_output(name: str, virtual: bool) -> OutputPort:
     MidiError
         Where no API answers, virtual ports do not exist, or no port is so named.
     """
+    return OutputPort(*_open("MidiOut", name, virtual))
+
+
+def open_input(name: str, virtual: bool, callback: Callable[..., None]) -> Any:
+    """The same for a port to hear, whose messages go to `callback`."""
+    _, _, midi = _open("MidiIn", name, virtual)
+    midi.set_callback(callback)
+    return midi
+
+
+def _open(kind: str, name: str, virtual: bool) -> tuple[str, int, Any]:
     seen: list[str] = []
+    if virtual and sys.platform == "win32":
+        raise MidiError(
+            "Windows has no virtual MIDI ports of its own",
+            hint="install loopMIDI, add a port there, then name it with --midi",
+        )
     for api in _apis():
-        midi = _try("MidiOut", api, name if virtual else "earwire")
+        midi = _try(kind, api, name if virtual else "earwire")
         if midi is None:
             continue
         try:
             if virtual:
-                if sys.platform == "win32":
-                    break
                 midi.open_virtual_port(name)
-                return OutputPort(name, api, midi)
+                return name, api, midi
             for index, port in enumerate(midi.get_ports()):
                 seen.append(port)
                 if name.lower() in port.lower():
-                    midi.open_port(index, "out")
-                    return OutputPort(port, api, midi)
-        except Exception:
-            pass
+                    midi.open_port(index, "earwire")
+                    return port, api, midi
+        except Exception:  # rtmidi raises what it likes; the next API may do better
+            seen.append(f"(an API that failed for {name})")
         midi.delete()
-    if virtual and sys.platform == "win32":
-        raise MidiError(
-            "Windows has no virtual MIDI ports of its own",
-            hint="install loopMIDI, add a port there, then run with --midi and its name",
-        )
     if virtual:
         raise MidiError(
             "no system MIDI answers here, so no virtual port can be made",

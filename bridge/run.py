@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bridge.departure import declared
-from bridge.engine import NS_PATH, Engine
+from bridge.engine import NS_PATH, SLACK, Engine
 from bridge.errors import PresetError
 from bridge.native import wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS
@@ -24,6 +24,7 @@ from bridge.sources.base import PERIOD, Source
 from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 
+PLUGIN_SLACK = 0.003  # what the Python thread of a plugin chain may take [s]
 TICK = 0.1  # how often sources and ports are looked after [s]
 
 
@@ -122,6 +123,7 @@ class Session:
             clock=FRAMES if both_jack else NANOSECONDS,
             path_ns=source.path_ns or self._jack_path_ns(),
             lag=chain.delay if chain else 0,
+            slack=round(PLUGIN_SLACK * source.rate) if chain else 0,
             ahead=ahead,
             gain_db=preset.source.gain_db if raw else 0.0,
         )
@@ -135,7 +137,8 @@ class Session:
     def path_ms(self) -> float:
         clock = self.engine.listening.departure.clock
         if clock["kind"][0] == FRAMES:
-            return ms(int(self.source.feed.control[PERIOD]), self.source.rate)
+            period = int(self.source.feed.control[PERIOD] + self.engine.words[SLACK])
+            return ms(period, self.source.rate)
         return float(self.engine.words[NS_PATH]) / 1e6
 
     def header(self) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person asks for while it runs: by OSC or by a MIDI pad. Off unless asked for."""
+
+import threading
+from collections.abc import Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from bridge.errors import OscError, UsageError
+from bridge.preset import osc_target
+
+Commands = SimpleQueue[tuple[str, str]]
+MOST_TEXT = 200  # longest argument taken
+
+
+class OscRemote:
+    """An OSC server that takes ``/PREFIX/correct``, ``/preset`` and ``/panic``.
+
+    Parameters
+    ----------
+    where
+        ``PORT`` or ``HOST:PORT``; without a host it listens on loopback only.
+    prefix
+        Of the addresses, without the slash.
+    commands
+        Where requests are put.
+    """
+
+    def __init__(self, where: str, prefix: str, commands: Commands) -> None:
+        from pythonosc.dispatcher import Dispatcher
+        from pythonosc.osc_server import BlockingOSCUDPServer
+
+        try:
+            host, port = osc_target(where if ":" in where else f"127.0.0.1:{where}")
+        except ValueError as error:
+            raise UsageError(f"--osc-in: {error}", hint="a port, such as 9001, or HOST:PORT") from None
+        dispatcher = Dispatcher()
+        for name in ("correct", "preset", "panic"):
+            dispatcher.map(f"/{prefix}/{name}", self._take, name)
+        self._commands = commands
+        try:
+            self._server = BlockingOSCUDPServer((host, port), dispatcher)
+        except OSError as error:
+            raise OscError(f"--osc-in {where}: {error.strerror or error}", hint="is the port taken?") from None
+        # A datagram that is no OSC is nothing to stop for.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign, assignment]
+        threading.Thread(target=self._server.serve_forever, name="osc-in", daemon=True).start()
+
+    def _take(self, _address: str, fixed: list[Any], *arguments: Any) -> None:
+        argument = str(arguments[0])[:MOST_TEXT] if arguments else ""
+        self._commands.put((fixed[0], argument))
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class MidiRemote:
+    """A MIDI input whose notes say what the last hit really was, by the preset's map.
+
+    Parameters
+    ----------
+    name
+        Part of a port's name, or ``virtual[:NAME]``.
+    drum_notes
+        MIDI note of each label.
+    commands
+        Where requests are put.
+    """
+
+    def __init__(self, name: str, drum_notes: Mapping[str, int], commands: Commands) -> None:
+        from bridge import rtports
+
+        self._labels = {note: label for label, note in reversed(drum_notes.items())}
+        self._commands = commands
+        kind, _, rest = name.partition(":")
+        virtual = kind == "virtual"
+        self._port = rtports.open_input((rest or "earwire-in") if virtual else name, virtual, self._take)
+
+    def _take(self, message: tuple[list[int], float], _: Any = None) -> None:
+        data = message[0]
+        if len(data) == 3 and data[0] & 0xF0 == 0x90 and data[2] and data[1] in self._labels:
+            self._commands.put(("correct", self._labels[data[1]]))
+
+    def close(self) -> None:
+        self._port.close_port()
+        self._port.delete()
