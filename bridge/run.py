@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,12 +73,16 @@ class Session:
         Where sound comes from, opened but not started.
     port
         A `MidiPort`, or `NoMidi`.
-    sinks
-        Where events go besides MIDI.
     say
         Tells the user one line, once.
-    record
-        A sink that also takes the sound, or None.
+    jack_midi
+        Whether `port` is JACK's, so that a JACK source counts in its frames.
+    ahead
+        What a recorded take already waited for [samples at 48 kHz].
+    raw
+        Whether the preset's gain and plugins are still to be applied.
+    reload
+        Reads the preset again when its file has changed.
     """
 
     def __init__(
@@ -86,16 +90,15 @@ class Session:
         preset: Preset,
         source: Source,
         port: Any,
-        sinks: Sequence[Sink],
         say: Callable[[str], None],
-        record: Any = None,
         jack_midi: bool = False,
         ahead: int = 0,
         raw: bool = True,
         reload: Callable[[], Preset] | None = None,
     ) -> None:
         self.preset, self.source, self.port, self.say = preset, source, port, say
-        self.sinks, self.record = list(sinks), record
+        self.sinks: list[Sink] = []
+        self.record: Any = None  # a sink among them that takes the sound too
         self.meters = Meters()
         self.commands: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._reload = reload

@@ -2,7 +2,9 @@
 """earwire run: listen until stopped."""
 
 import argparse
+import re
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from bridge.errors import UsageError
@@ -44,42 +46,66 @@ def say(line: str) -> None:
 def perform(args: argparse.Namespace, preset: Any) -> Any:
     """Run a session as the options of `configure` say; what was heard."""
     from bridge.patch import open_port, open_source
+    from bridge.preset import load
     from bridge.run import Session
+    from bridge.view import LiveView, view_for
     from bridge.warm import warm
 
-    if not args.name or not args.name.replace("-", "").replace("_", "").isalnum():
-        raise UsageError(f"--name {args.name!r}: letters, digits, - and _ only")
-    opened = open_source(args.source, preset, args.name)
-    kind = opened.source.name.partition(":")[0]
-    port, jack_midi = open_port(args.midi, kind, args.name)
-    session = None
-    try:
-        sinks, record = _sinks(args, preset)
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", args.name):
+        raise UsageError(f"--name {args.name!r}: up to 40 letters, digits, - and _")
+    with ExitStack() as opened_parts:
+        opened = open_source(args.source, preset, args.name)
+        opened_parts.callback(opened.source.close)
+        port, jack_midi = open_port(args.midi, opened.source.name.partition(":")[0], args.name)
+        opened_parts.callback(port.close)
         session = Session(
             preset,
             opened.source,
             port,
-            sinks,
-            say,
-            record=record,
+            say=say,
             jack_midi=jack_midi,
             ahead=opened.ahead,
             raw=opened.raw,
-            reload=lambda: __import__("bridge.preset", fromlist=["load"]).load(args.preset, args.set),
+            reload=lambda: load(args.preset, args.set),
         )
+        _add_sinks(session, args)
+        for remote in _remotes(session, args):
+            opened_parts.callback(remote.close)
+        view = view_for(session, args.quiet, opened.lasts)
+        if view is not None:
+            session.sinks.append(view)
+        if isinstance(view, LiveView):
+            session.say = view.say
         warm(session.compile, args.quiet)
-        return session.run(lambda: None)
-    except BaseException:
-        port.close()
-        opened.source.close()
-        raise
+        return session.run()
 
 
-def _sinks(args: argparse.Namespace, preset: Any) -> tuple[list[Any], Any]:
-    sinks: list[Any] = []
-    record = None
+def _add_sinks(session: Any, args: argparse.Namespace) -> None:
+    preset = session.preset
     if args.events:
         from bridge.sinks.lines import LinesSink
 
-        sinks.append(LinesSink(args.events))
-    return sinks, record
+        session.sinks.append(LinesSink(args.events))
+    targets = [*preset.osc.targets, *args.osc]
+    if targets:
+        from bridge.sinks.osc import OscSink
+
+        session.sinks.append(OscSink(targets, f"/{args.name}", preset.osc.bundle, session.say))
+    if args.record:
+        from bridge.sinks.take import TakeSink
+
+        session.record = TakeSink(args.record, preset, session.engine.ahead)
+        session.sinks.append(session.record)
+
+
+def _remotes(session: Any, args: argparse.Namespace) -> list[Any]:
+    remotes: list[Any] = []
+    if args.osc_in:
+        from bridge.remote import OscRemote
+
+        remotes.append(OscRemote(args.osc_in, args.name, session.commands))
+    if args.midi_in:
+        from bridge.remote import MidiRemote
+
+        remotes.append(MidiRemote(args.midi_in, session.preset.drum_notes, session.commands))
+    return remotes
