@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OSC over UDP, to any number of listeners that may come and go."""
+
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from bridge.errors import OscError
+from bridge.messages import labels_of, osc
+from bridge.preset import osc_target
+from bridge.sinks import Say, say_on_stderr
+from dsp.events import LEVEL
+from dsp.units import RATE
+
+RETRY = 2.0  # between two attempts to find a host [s]
+CALM = 10.0  # least time between two words about one target [s]
+DRIFT = 1e-5  # how fast the estimate of when sample 0 sounded may rise [s an event]
+
+
+class Target:
+    """One listener. Nothing here waits: what cannot be sent now is stale, and dropped."""
+
+    def __init__(self, host: str, port: int, say: Say) -> None:
+        self.name, self.dropped = f"{host}:{port}", 0
+        self._address, self._say = (host, port), say
+        self._socket: socket.socket | None = None
+        self._told, self._down = -CALM, False
+        self._closed = threading.Event()
+        try:  # a number needs no name server, so the first message can leave at once
+            self._connect(socket.AI_NUMERICHOST)
+        except OSError:
+            threading.Thread(target=self._find, name="osc-resolve", daemon=True).start()
+
+    def _connect(self, flags: int = 0) -> None:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            *self._address, type=socket.SOCK_DGRAM, flags=flags
+        )[0]
+        found = socket.socket(family, kind, protocol)
+        try:
+            found.setblocking(False)
+            if family == socket.AF_INET:
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            found.connect(address)
+        except OSError:
+            found.close()
+            raise
+        self._socket = found
+
+    def _find(self) -> None:
+        """Ask for the host's number until it has one: a laptop may join the network late."""
+        while not self._closed.is_set():
+            try:
+                self._connect()
+            except OSError as error:
+                self._trouble(error.strerror or str(error))
+                self._closed.wait(RETRY)
+            else:
+                if self._down:
+                    self._down = False
+                    self._say(f"OSC {self.name}: found")
+                return
+
+    def send(self, packet: bytes) -> None:
+        if self._socket is None:
+            self.dropped += 1
+            return
+        for _ in range(2):  # the first error may speak of an earlier packet
+            try:
+                self._socket.send(packet)
+            except BlockingIOError:
+                break
+            except ConnectionRefusedError:
+                continue
+            except OSError as error:
+                self._trouble(error.strerror or str(error))
+                break
+            else:
+                return
+        else:
+            self._trouble("nobody listens there")
+        self.dropped += 1
+
+    def _trouble(self, why: str) -> None:
+        if not self._down and time.monotonic() - self._told >= CALM:
+            self._told = time.monotonic()
+            self._say(f"OSC {self.name}: {why}; earwire keeps trying")
+        self._down = True
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._socket is not None:
+            self._socket.close()
+
+
+class OscSink:
+    """Events as OSC messages, one UDP packet each, to every target.
+
+    Parameters
+    ----------
+    targets
+        ``HOST:PORT`` each.
+    prefix
+        Of every address.
+    bundle
+        Wrap each message in a bundle whose time tag is when it sounded, by this
+        computer's clock; right to about the length of a block.
+    level
+        Whether to send the input level, 20 times a second.
+    notes
+        MIDI note of each drum label, where a preset says so.
+    say
+        Tells the user one line.
+
+    Raises
+    ------
+    OscError
+        For a target that is no HOST:PORT.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        prefix: str = "/earwire",
+        bundle: bool = False,
+        level: bool = False,
+        notes: Mapping[str, int] | None = None,
+        say: Say = say_on_stderr,
+    ) -> None:
+        try:
+            addresses = [osc_target(target) for target in targets]
+        except ValueError as error:
+            raise OscError(f"OSC: {error}") from None
+        self._prefix, self._bundle, self._level = prefix.rstrip("/"), bundle, level
+        self._labels = labels_of(notes or {})
+        self._origin: float | None = None  # when sample 0 sounded [s since 1970]
+        self._closed = False
+        self.targets = [Target(host, port, say) for host, port in addresses]
+
+    def open(self, header: dict[str, Any]) -> None:
+        self.status("start", str(header.get("preset", "")))
+
+    def write(self, events: np.ndarray) -> None:
+        for event in events:
+            self._follow_clock(int(event["emitted"]))
+            if event["kind"] == LEVEL and not self._level:
+                continue
+            for address, arguments in osc(event, self._prefix, self._labels):
+                self._send(message(address, arguments), int(event["time"]))
+
+    def status(self, word: str, *more: str | float) -> None:
+        """Say how the session fares: ``/status WORD ...``."""
+        self._send(message(f"{self._prefix}/status", [word, *more]), None)
+
+    def close(self, end: dict[str, Any]) -> None:
+        if not self._closed:
+            self._closed = True
+            self.status("end", *(int(end.get(key, 0)) for key in ("xruns", "overruns", "late")))
+            for target in self.targets:
+                target.close()
+
+    def _follow_clock(self, emitted: int) -> None:
+        """An event was decided at `emitted`, so sample 0 sounded no later than this."""
+        newest = time.time() - emitted / RATE
+        self._origin = newest if self._origin is None else min(self._origin + DRIFT, newest)
+
+    def _send(self, packet: OscMessage, at: int | None) -> None:
+        data = packet.dgram
+        if self._bundle:
+            sounded = time.time() if at is None or self._origin is None else self._origin + at / RATE
+            builder = OscBundleBuilder(sounded)  # type: ignore[arg-type]
+            builder.add_content(packet)
+            data = builder.build().dgram
+        for target in self.targets:
+            target.send(data)
+
+
+def message(address: str, arguments: Sequence[str | int | float]) -> OscMessage:
+    """An OSC message; int is sent as i, float as f, text as s."""
+    builder = OscMessageBuilder(address)
+    for argument in arguments:
+        builder.add_arg(argument)
+    return builder.build()
