@@ -320,7 +320,7 @@ def line_step(state, x, out):
         slow_step(state.slow, x[hop], sound.tape, tape_room(sound))
         lag_step(sound)
         expected = note.period if note.id > 0 else 0.0
-        lag, sure = lag_search(sound, expected, p.keen)
+        lag, sure = lag_search(sound, expected, p.keen, 0.0)
         width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
         loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
         level[now % PAST] = loud
@@ -331,12 +331,12 @@ def line_step(state, x, out):
         floor = 10 ** ((loud + p.news_floor) / 10)
         power[2, now % PAST] = _subtract(sound, news, note.period) + floor
         lag_step(news)
-        fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen)
+        fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen, 0.0)
         fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
         young = (emitted - note.since) / HOP
         told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
         fromnews = False
-        doubt = abs(lag_search(sound, expected, p.keen_low)[0] - lag_search(sound, expected, p.keen_high)[0]) > 1.0
+        doubt = abs(lag_search(sound, expected, p.keen_low, 0.0)[0] - lag_search(sound, expected, p.keen_high, 0.0)[0]) > 1.0
         times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
         shadow = times >= 2 and abs(lag - times * note.period) < p.shade * lag
         new = voiced and not shadow and abs(midi - note.midi) > p.leave

@@ -31,7 +31,8 @@ FLOOR = 6  # shortest stretch compared [chunks]: 8 ms
 DEPTH = 32  # chunks remembered per lag: the stretch of the longest lag and to spare
 PAST = 2 * LAGS + 2 * CHUNK  # slow samples looked back at
 TAPE = PAST + 128 * CHUNK  # room to write backwards before the past is moved up
-KEEN = 0.85  # how good the first peak must be against the best
+LASTING = 0.8  # how much of a peak must be left over the longest stretch
+KEEN = 0.9  # how good the first peak must be against the best
 
 PARAMS = np.dtype([("shortest", "i8"), ("longest", "i8"), ("quiet", "f8")], align=True)
 
@@ -44,6 +45,7 @@ class LagState(NamedTuple):
     head: np.ndarray  # (3,) where the newest slow sample is; row of the next chunk; longest lag kept up
     products: np.ndarray  # (DEPTH, LAGS) sum of x[i] x[i - lag] over each chunk
     sums: np.ndarray  # (LAGS,) the same over the stretch of each lag
+    wide: np.ndarray  # (LAGS,) the same over the longest lag
     energy: np.ndarray  # (PAST + 1,) energy of the newest j samples
     likeness: np.ndarray  # (LAGS,) normalised, 1 = the stretch repeats exactly
 
@@ -59,6 +61,7 @@ class SlowState(NamedTuple):
 class PitchState(NamedTuple):
     slow: SlowState
     lags: LagState
+    last: np.ndarray  # (1,) period believed [slow samples], 0 for none
 
 
 def pitch_params(low: float, high: float) -> np.ndarray:
@@ -84,6 +87,7 @@ def lag_state(params: np.ndarray) -> LagState:
         head=np.array([TAPE - PAST, 0, 0]),
         products=np.zeros((DEPTH, LAGS), np.float32),
         sums=np.zeros(LAGS),
+        wide=np.zeros(LAGS),
         energy=np.zeros(PAST + 1),
         likeness=np.zeros(LAGS),
     )
@@ -91,7 +95,7 @@ def lag_state(params: np.ndarray) -> LagState:
 
 def pitch_state(low: float, high: float) -> PitchState:
     """All that the search for one pitch remembers."""
-    return PitchState(slow_state(), lag_state(pitch_params(low, high)))
+    return PitchState(slow_state(), lag_state(pitch_params(low, high)), np.zeros(1))
 
 
 @kernel(fastmath=True)
@@ -143,6 +147,7 @@ def lag_step(state):
                 state.products[row, lag] = 0.0
         for lag in range(LAGS):
             sums[lag] = 0.0
+            state.wide[lag] = 0.0
         head[2] = longest
     chunk = state.products[head[1] % DEPTH]
     for lag in range(longest):
@@ -157,11 +162,14 @@ def lag_step(state):
         gone = state.products[(head[1] - max(FLOOR, block // CHUNK + 1)) % DEPTH]
         for lag in range(block, stop):
             sums[lag] += float(chunk[lag]) - float(gone[lag])
+    gone = state.products[(head[1] - max(FLOOR, longest // CHUNK + 1)) % DEPTH]
+    for lag in range(longest):
+        state.wide[lag] += float(chunk[lag]) - float(gone[lag])
     head[1] += 1
 
     energy, likeness = state.energy, state.likeness
     total = 0.0
-    for i in range(2 * longest + CHUNK):
+    for i in range(max(FLOOR * CHUNK, longest + CHUNK) + longest):
         total += float(tape[start + i]) * float(tape[start + i])
         energy[i + 1] = total
     quiet = state.params[0].quiet
@@ -185,12 +193,23 @@ def _summit(y, at):
 
 
 @kernel
-def lag_search(state, expected, keen):
+def _lasts(state, lag, lasting):
+    """Whether at least `lasting` of the likeness at `lag` is left over a stretch of the longest lag."""
+    if lasting == 0:
+        return True
+    energy, width = state.energy, CHUNK * max(FLOOR, (state.params[0].longest + 3) // CHUNK + 1)
+    whole = energy[width] + energy[width + lag] - energy[lag] + state.params[0].quiet * width
+    return 2 * state.wide[lag] > lasting * state.likeness[lag] * whole
+
+
+@kernel
+def lag_search(state, expected, keen, lasting):
     """The period that explains the newest stretch best.
 
     `expected` [slow samples] is the period believed so far, 0 for none; it is kept
     while its peak is nearly as good as the best. The first peak that reaches
-    `keen` times the best wins otherwise.
+    `keen` times the best wins otherwise. `lasting` guards against a flat stretch of
+    a long period being taken for a short one, at the price of slower changes.
 
     Returns
     -------
@@ -203,18 +222,21 @@ def lag_search(state, expected, keen):
     shortest, longest = state.params[0].shortest, state.params[0].longest
     best = 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] > best and y[lag] >= y[lag - 1] and y[lag] > y[lag + 1]:
+        if y[lag] > best and y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and _lasts(state, lag, lasting):
             best = y[lag]
     if best < 0.3:
         return 0.0, 0.0
     chosen, height = 0.0, 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and y[lag] > 0.3:
+        if y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and y[lag] > 0.3 and _lasts(state, lag, lasting):
             at, top = _summit(y, lag)
             near = expected > 0 and abs(at - expected) < 0.03 * expected + 0.5
             if top >= (keen - 0.06 if near else keen) * best and (height == 0.0 or near):
                 chosen, height = at, top
-                if near or expected == 0.0 or top > 0.96 * best:
+                # A note believed an octave or more too low is no reason to stay there.
+                times = np.floor(expected / at + 0.5)
+                under = top > 0.96 * best and abs(expected - times * at) < 0.03 * expected
+                if near or expected == 0.0 or under:
                     break
     if chosen == 0.0:
         return 0.0, 0.0
@@ -244,10 +266,11 @@ def pitch_step(state, x, out):
     for hop in range(x.shape[0]):
         slow_step(state.slow, x[hop], lags.tape, tape_room(lags))
         lag_step(lags)
-        lag, likeness = lag_search(lags, 0.0, KEEN)
+        lag, likeness = lag_search(lags, state.last[0], KEEN, LASTING)
         power = lags.energy[FLOOR * CHUNK] / (FLOOR * CHUNK)
         sure = likeness if power > 10 * lags.params[0].quiet else 0.0
         out[hop, 0] = SLOW / lag if lag > 0 and sure > 0.5 else 0.0
+        state.last[0] = lag if sure > 0.8 else 0.0
         out[hop, 1] = sure
         out[hop, 2] = np.sqrt(power)
     return x.shape[0]
