@@ -26,6 +26,7 @@ SLOW = RATE // FACTOR  # rate of the search [Hz]
 CHUNK = HOP // FACTOR  # slow samples per hop
 TAPS = 48  # of the low-pass before the decimation
 DECIMATION_DELAY = (TAPS - 1) // 2 + 1  # [samples]
+DELAY = DECIMATION_DELAY + 5 * HOP  # of a pitch whose period is short [samples]
 LAGS = 464  # longest lag + 1 [slow samples]: A0, and a multiple of CHUNK
 FLOOR = 6  # shortest stretch compared [chunks]: 8 ms
 DEPTH = 32  # chunks remembered per lag: the stretch of the longest lag and to spare
@@ -283,7 +284,7 @@ class Pitch(KernelStage):
 
     Notes
     -----
-    Delay: the decimator and half of the shortest stretch (4.5 ms); a period longer
+    Delay: the decimator and half of what is compared, 7 ms within a hop; a period longer
     than 8 ms adds its own excess. Realtime: O(longest lag) a hop, no allocation.
     """
 
@@ -294,6 +295,6 @@ class Pitch(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, HOP, (3,), capacity=spec.capacity, delay=spec.delay + DECIMATION_DELAY + FLOOR * HOP // 2)
+        out = Spec(spec.rate, HOP, (3,), capacity=spec.capacity, delay=spec.delay + DELAY)
         self._ready(pitch_state(self.low, self.high), np.zeros((0, HOP), np.float32), out.empty())
         return out

@@ -95,7 +95,7 @@ def test_contract(cuts):
         return 4 * int(np.argmin(back))
 
     sound = 0.3 * tone(f0, 0.8, 4)
-    verify_contract(lambda: Pitch(60, 96), hops(sound), HOPS, cuts, lag, delay_tolerance=40)
+    verify_contract(lambda: Pitch(60, 96), hops(sound), HOPS, cuts, lag, delay_tolerance=HOP)
 
 
 def test_kernels_stay_on_the_audio_path(pitch):
