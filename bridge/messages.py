@@ -25,7 +25,7 @@ class Field:
 
     def encode(self, event: np.void, rate: int, labels: Sequence[Label]) -> Any:
         value = event[self.column]
-        if self.column in ("time", "emitted"):
+        if self.column in _SECONDS:
             return round(int(value) / rate, 6)
         if self.column == "label":
             return getattr(labels[int(value)], LABEL_KEYS[self.key])
@@ -34,7 +34,7 @@ class Field:
         return round(number(value), self.digits) + 0.0  # no -0.0
 
     def decode(self, said: Any, event: np.void, rate: int, labels: Sequence[Label]) -> None:
-        if self.column in ("time", "emitted"):
+        if self.column in _SECONDS:
             event[self.column] = round(said * rate)
         elif self.column != "label":
             event[self.column] = said
@@ -90,7 +90,7 @@ TABLE: dict[int, Row] = {
     LEVEL: Row((*_TIME, Field("level", "number", 2)), (("/level", "f", ("level",)),)),
 }
 
-_ID = Field("id", "id")
+_SECONDS = ("time", "emitted")
 _TYPES: dict[str, Callable[[Any], Any]] = {"s": str, "i": lambda x: int(x) & 0x7FFFFFFF, "f": float}
 
 
@@ -126,7 +126,11 @@ def line(event: np.void, rate: int = RATE, labels: Sequence[Label] = LABELS) -> 
     labels
         Drum labels by row, with the notes to show.
     """
-    return _json(said(event, rate, labels))
+    parts = (
+        f'"{key}":{value:.6f}' if key in _SECONDS else f'"{key}":{json.dumps(value, allow_nan=False)}'
+        for key, value in said(event, rate, labels).items()
+    )
+    return "{" + ",".join(parts) + "}"
 
 
 def read(text: str, rate: int = RATE, labels: Sequence[Label] = LABELS) -> np.void | None:

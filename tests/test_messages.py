@@ -19,17 +19,17 @@ from bridge.messages import (
 from dsp.events import BEND, DRUM, EVENT, KINDS, LEVEL, NOTE_OFF, NOTE_ON, ONSET, PITCH, REFINE
 
 LINES = {
-    ONSET: '{"kind":"onset","id":7,"time":1.2345,"emitted":1.2385,"velocity":0.71,"confidence":0.99}',
-    DRUM: '{"kind":"drum","id":8,"onset":7,"time":1.2345,"emitted":1.2405,"label":"kick","family":"kick",'
+    ONSET: '{"kind":"onset","id":7,"time":1.234500,"emitted":1.238500,"velocity":0.71,"confidence":0.99}',
+    DRUM: '{"kind":"drum","id":8,"onset":7,"time":1.234500,"emitted":1.240500,"label":"kick","family":"kick",'
     '"note":36,"velocity":0.71,"confidence":0.93}',
-    REFINE: '{"kind":"refine","id":12,"ref":8,"time":1.2345,"emitted":1.26,"label":"tom-low",'
+    REFINE: '{"kind":"refine","id":12,"ref":8,"time":1.234500,"emitted":1.260000,"label":"tom-low",'
     '"velocity":0.71,"confidence":0.93}',
-    NOTE_ON: '{"kind":"note_on","id":20,"time":1.0,"emitted":1.05,"note":64,"velocity":0.52,"channel":1,'
+    NOTE_ON: '{"kind":"note_on","id":20,"time":1.000000,"emitted":1.050000,"note":64,"velocity":0.52,"channel":1,'
     '"confidence":0.88}',
-    NOTE_OFF: '{"kind":"note_off","id":31,"ref":20,"time":1.5,"emitted":1.52,"note":64,"channel":1}',
-    BEND: '{"kind":"bend","id":25,"ref":20,"time":1.2,"emitted":1.21,"cents":-12.5}',
-    PITCH: '{"kind":"pitch","id":26,"time":1.2,"emitted":1.21,"f0":82.41,"confidence":0.9}',
-    LEVEL: '{"kind":"level","id":27,"time":1.2,"emitted":1.2,"level":-18.25}',
+    NOTE_OFF: '{"kind":"note_off","id":31,"ref":20,"time":1.500000,"emitted":1.520000,"note":64,"channel":1}',
+    BEND: '{"kind":"bend","id":25,"ref":20,"time":1.200000,"emitted":1.210000,"cents":-12.5}',
+    PITCH: '{"kind":"pitch","id":26,"time":1.200000,"emitted":1.210000,"f0":82.41,"confidence":0.9}',
+    LEVEL: '{"kind":"level","id":27,"time":1.200000,"emitted":1.200000,"level":-18.25}',
 }
 
 OSC = {

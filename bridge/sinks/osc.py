@@ -111,12 +111,12 @@ class OscSink:
     bundle
         Wrap each message in a bundle whose time tag is when it sounded, by this
         computer's clock; right to about the length of a block.
+    say
+        Tells the user one line.
     level
         Whether to send the input level, 20 times a second.
     notes
         MIDI note of each drum label, where a preset says so.
-    say
-        Tells the user one line.
 
     Raises
     ------
@@ -129,9 +129,9 @@ class OscSink:
         targets: Sequence[str],
         prefix: str = "/earwire",
         bundle: bool = False,
+        say: Say = say_on_stderr,
         level: bool = False,
         notes: Mapping[str, int] | None = None,
-        say: Say = say_on_stderr,
     ) -> None:
         try:
             addresses = [osc_target(target) for target in targets]

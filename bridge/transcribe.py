@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole sound file, heard as live sound is, as fast as the processor allows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bridge.departure import declared
+from bridge.engine import transcribe
+from bridge.patch import take_of
+from bridge.preset import Preset
+from bridge.sources.files import check_channels, mixdown, open_audio
+from dsp.resample import Resample
+from dsp.stage import Spec
+from dsp.units import RATE
+
+BLOCK = 4096  # frames read at once
+
+
+class Heard(NamedTuple):
+    events: np.ndarray  # (n,) EVENT, times at 48 kHz
+    seconds: float
+    mended: int  # samples that were not finite or absurd
+    warning: str  # what is wrong with a file that plays all the same, or ""
+    header: dict[str, Any]  # as in the start line
+
+
+def transcribe_file(
+    path: Path | str, preset: Preset, progress: Callable[[float], None] | None = None
+) -> Heard:
+    """Events of a sound file.
+
+    Parameters
+    ----------
+    path
+        WAV, FLAC, Ogg, MP3 or AIFF.
+    preset
+        What to listen for.
+    progress
+        Called with the part done, 0..1.
+
+    Raises
+    ------
+    AudioFileError
+        Where it cannot be read.
+    """
+    with open_audio(path) as file:
+        check_channels(preset.source.channels, file.channels, str(path))
+        take = take_of(file)
+        expected = file.frames or 0
+
+        def advance(done: int) -> None:
+            if progress is not None and expected:
+                progress(min(1.0, done / expected))
+
+        blocks = (mixdown(block, preset.source.channels) for block in file.blocks(BLOCK))
+        got = transcribe(blocks, file.rate, preset, ahead=take or 0, raw=take is None, progress=advance)
+        stage = Resample()
+        stage.prepare(Spec(rate=file.rate))
+        header = {
+            "preset": preset.name,
+            "mode": preset.mode,
+            "constant": declared(preset, ahead=stage.delay + (take or 0)),
+            "ports": {"source": [f"file:{Path(path).name}"]},
+        }
+        return Heard(got.events, got.samples / RATE, got.mended, file.warning, header)
