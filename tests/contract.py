@@ -14,10 +14,25 @@ from dsp.events import EVENT
 from dsp.stage import Spec
 
 # What compiled code must not be able to reach: an allocator, the GIL, Python's error reporting.
+# A raise of its own leaves a pickled exception behind, which is how we know it has none.
 FORBIDDEN = re.compile(
     r"call[^@\n]*@\"?(NRT_\w*(?:lloc|MemInfo_new)\w*|malloc|calloc|realloc"
-    r"|PyGILState_\w+|PyErr_\w+|numba_(?:do_raise|gil_ensure|unpickle)\w*|Py\w*_(?:New|Alloc)\w*)"
+    r"|PyGILState_\w+|PyErr_\w+|numba_(?:do_raise|gil_ensure|unpickle)\w*|Py\w*_(?:New|Alloc)\w*)|(picklebuf)"
 )
+_FUNCTION = re.compile(r"^define [^@]*@\"?([^\"( ]+)\"?\((?:.|\n)*?^}", re.MULTILINE)
+
+
+def forbidden_in(llvm: str) -> list[str]:
+    """What the functions in an LLVM module must never do on the audio path.
+
+    The shells through which Python or C enters are left out: they report an
+    exception, and the functions inside have none to report.
+    """
+    found = []
+    for function in _FUNCTION.finditer(llvm):
+        if not function[1].startswith(("cfunc.", "cpython.")):
+            found += [call[1] or call[2] for call in FORBIDDEN.finditer(function[0])]
+    return found
 
 
 def run(stage: Any, xs: Sequence[np.ndarray], cuts: Sequence[int], spec: Spec) -> np.ndarray:
@@ -33,13 +48,12 @@ def run(stage: Any, xs: Sequence[np.ndarray], cuts: Sequence[int], spec: Spec) -
 def forbidden_calls(compiled: Any) -> list[str]:
     """Calls in the machine code of a kernel that the audio path must never make."""
     options = {k: compiled.targetoptions[k] for k in ("error_model", "fastmath") if k in compiled.targetoptions}
-    fresh = njit(nogil=True, **options)(compiled.py_func)  # cached code cannot be inspected
+    # Cached code cannot be inspected; the wrappers that Python enters through are not the path.
+    fresh = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(compiled.py_func)
     found = []
     for signature in compiled.signatures:
         fresh.compile(signature)
-        for line in fresh.inspect_llvm(signature).splitlines():
-            if match := FORBIDDEN.search(line):
-                found.append(match.group(1))
+        found += forbidden_in(fresh.inspect_llvm(signature))
     return found
 
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No code of the audio path can allocate, take the GIL or report an error: read the machine code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import cfunc
+
+from bridge import jack
+from bridge.engine import Engine, listen
+from bridge.hearing import hear_step, hearing, room
+from bridge.midi import NoMidi
+from bridge.preset import load
+from bridge.sources import device
+from bridge.sources.base import feed
+from dsp.kernel import KERNELS
+from tests.contract import forbidden_calls, forbidden_in
+
+
+def _compile_all():
+    """Have every kernel compiled with the types it really meets."""
+    preset, source, port = load("drums"), feed(), NoMidi()
+    engine = Engine(preset, 48_000, source.control, source.audio, source.wake, port.box, port.leave)
+    engine.compile()
+    hear_step(hearing(preset, 44_100), np.zeros(0, np.float32), room())
+
+
+def _callbacks():
+    found = [device.on_block]
+    if jack.library() is not None:
+        from bridge import jack_native, meter
+
+        found += [value for value in vars(jack_native).values() if hasattr(value, "address")]
+        found.append(meter.on_process)
+    return found
+
+
+def test_the_composed_loop_can_neither_allocate_nor_enter_the_interpreter():
+    _compile_all()
+    assert listen.signatures
+    assert forbidden_calls(listen) == []
+    assert forbidden_calls(hear_step) == []
+
+
+def test_no_kernel_can_allocate_or_enter_the_interpreter():
+    _compile_all()
+    checked = 0
+    for kernel in KERNELS:
+        if kernel.signatures:
+            assert forbidden_calls(kernel) == [], kernel.__name__
+            checked += 1
+    assert checked > 40
+
+
+def test_no_callback_can_allocate_or_enter_the_interpreter():
+    for callback in _callbacks():
+        fresh = cfunc(callback._sig, error_model="numpy")(callback._pyfunc)
+        assert forbidden_in(fresh.inspect_llvm()) == [], callback._pyfunc.__name__
+
+
+def test_the_check_sees_an_allocation_and_an_exception():
+    from numba import njit
+
+    @njit(nogil=True)
+    def allocates(n):
+        return np.zeros(n)[0]
+
+    @njit(nogil=True)
+    def raises(n):
+        if n < 0:
+            raise ValueError("negative")
+        return n
+
+    for kernel in (allocates, raises):
+        kernel(3)
+        assert forbidden_calls(kernel)
+
+
+@pytest.mark.parametrize("edit", ["callee", "caller"])
+def test_the_cache_never_serves_stale_code(tmp_path, edit):
+    """A kernel edited in one module changes what a caller in another one does, in a new process."""
+    root = Path(__file__).resolve().parent.parent
+    for floor in ("dsp", "models", "bridge"):
+        (tmp_path / floor).mkdir()
+        (tmp_path / floor / "__init__.py").write_text("")
+    (tmp_path / "dsp" / "kernel.py").write_text((root / "dsp" / "kernel.py").read_text())
+    inner, outer = tmp_path / "dsp" / "inner.py", tmp_path / "models" / "outer.py"
+    inner.write_text("from dsp.kernel import kernel\n\n@kernel\ndef inner(x):\n    return x + 1\n")
+    outer.write_text(
+        "from dsp.kernel import kernel\nfrom dsp.inner import inner\n\n"
+        "@kernel\ndef outer(x):\n    return 10 * inner(x)\n\nprint(outer(1))\n"
+    )
+
+    def run():
+        command = [sys.executable, "-c", "import models.outer"]
+        environment = {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert run() == "20"
+    assert run() == "20"
+    if edit == "callee":
+        inner.write_text(re.sub(r"x \+ 1", "x + 2", inner.read_text()))
+        assert run() == "30"
+    else:
+        outer.write_text(re.sub(r"10 \*", "100 *", outer.read_text()))
+        assert run() == "200"
