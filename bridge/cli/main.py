@@ -2,6 +2,7 @@
 """The `earwire` command: picks a command, and answers calmly for whatever happens in it."""
 
 import argparse
+import errno
 import importlib
 import os
 import platform
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from bridge.errors import EarwireError, UsageError
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota of its own
 
 
 class Command(NamedTuple):
@@ -130,7 +133,11 @@ def dispatch(argv: Sequence[str]) -> int:
     if command.preset:
         add_preset(parser)
     module.configure(parser)
-    return int(module.execute(parser.parse_args(argv[1:])) or 0)
+    try:
+        args = parser.parse_args(argv[1:])
+    except SystemExit:  # --help has been printed; mistakes are raised
+        return 0
+    return int(module.execute(args) or 0)
 
 
 def write_report(argv: Sequence[str], error: BaseException) -> Path | None:
@@ -174,6 +181,14 @@ def hush(stream: Any) -> None:
         pass
 
 
+def surprised(argv: Sequence[str], error: Exception) -> int:
+    """Own up to an error that is not the user's."""
+    path = write_report(argv, error)
+    what = f"something went wrong inside ({type(error).__name__})"
+    say(f"{what}; a report is in {path}" if path else what, "please send it to us, with what you were doing")
+    return 1
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line; return 0 done, 1 error, 2 usage. Nothing is raised."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -187,21 +202,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EarwireError as error:
         say(error.message, error.hint)
         return error.exit_code
-    except SystemExit as leave:  # --help of a command
-        return leave.code if isinstance(leave.code, int) else 0
     except KeyboardInterrupt:
         return 1
     except BrokenPipeError:  # whoever read us has heard enough
         hush(sys.stdout)
         return 0
-    except Exception as error:
-        path = write_report(argv, error)
-        what = f"something went wrong inside ({type(error).__name__})"
-        say(
-            f"{what}; a report is in {path}" if path else what,
-            "please send it to us, with what you were doing",
-        )
+    except OSError as error:
+        if error.errno not in FULL:
+            return surprised(argv, error)
+        hush(sys.stdout)
+        say(f"cannot write: {error.strerror or 'the disk is full'}", "make room on the disk, and try again")
         return 1
+    except Exception as error:
+        return surprised(argv, error)
 
 
 if __name__ == "__main__":
