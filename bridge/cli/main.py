@@ -34,7 +34,7 @@ COMMANDS = (
     Command("devices", "list inputs, MIDI ports and what is missing"),
     Command("presets", "list presets, or show one"),
     Command("doctor", "check this machine, and say what to mend"),
-    Command("bench", "measure latency or load on this machine"),
+    Command("bench", "measure latency or load on this machine", preset=True),
     Command("evaluate", "score against recordings with known answers"),
 )
 

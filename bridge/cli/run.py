@@ -68,14 +68,14 @@ def perform(args: argparse.Namespace, preset: Any) -> Any:
             raw=opened.raw,
             reload=lambda: load(args.preset, args.set),
         )
-        _add_sinks(session, args)
-        for remote in _remotes(session, args):
-            opened_parts.callback(remote.close)
         view = view_for(session, args.quiet, opened.lasts)
+        if isinstance(view, LiveView):
+            session.say = view.say  # a line printed into a live picture would break it
+        _add_sinks(session, args)
         if view is not None:
             session.sinks.append(view)
-        if isinstance(view, LiveView):
-            session.say = view.say
+        for remote in _remotes(session, args):
+            opened_parts.callback(remote.close)
         warm(session.compile, args.quiet)
         return session.run()
 
@@ -85,16 +85,19 @@ def _add_sinks(session: Any, args: argparse.Namespace) -> None:
     if args.events:
         from bridge.sinks.lines import LinesSink
 
-        session.sinks.append(LinesSink(args.events))
+        session.sinks.append(LinesSink(args.events, preset.drum_notes, say=session.say))
     targets = [*preset.osc.targets, *args.osc]
     if targets:
         from bridge.sinks.osc import OscSink
 
-        session.sinks.append(OscSink(targets, f"/{args.name}", preset.osc.bundle, session.say))
+        osc = preset.osc
+        session.sinks.append(
+            OscSink(targets, f"/{args.name}", osc.bundle, session.say, osc.level, preset.drum_notes)
+        )
     if args.record:
         from bridge.sinks.take import TakeSink
 
-        session.record = TakeSink(args.record, preset, session.engine.ahead)
+        session.record = TakeSink(args.record, preset, session.engine.ahead, session.say)
         session.sinks.append(session.record)
 
 
