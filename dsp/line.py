@@ -18,6 +18,7 @@ from dsp.kernel import kernel
 from dsp.pitch import (
     CHUNK,
     DECIMATION_DELAY,
+    DELAY,
     FACTOR,
     FLOOR,
     SLOW,
@@ -86,6 +87,8 @@ PARAMS = np.dtype(
         ("steady", "f8"),
         ("between", "f8"),
         ("dither", "f8"),
+        ("width", "f8"),  # semitones that a pitch may wander and be still
+        ("leave_soft", "f8"),  # semitones from the note that are another note without an attack
         ("shade", "f8"),
         ("settle_shadow", "f8"),
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
@@ -124,6 +127,9 @@ ATTACK = np.dtype(
         ("news", "f8"),  # strongest rise of the news [dB]
         ("midi", "f8"),  # pitch that is being watched
         ("stay", "f8"),  # hops it has stayed
+        ("low", "f8"),  # least and greatest of it while it is still [MIDI]
+        ("high", "f8"),
+        ("still", "f8"),  # hops it has been still
         ("came", "i8"),  # sample at which it came
         ("loud", "f8"),  # highest level since [dB]
     ],
@@ -161,31 +167,33 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["news"] = 6 - 4 * daring
     params["news_floor"] = -26
     params["news_loud"] = -8.491
-    params["same_rise"] = 2 - 4 * daring
+    params["same_rise"] = 3 - 4 * daring
     params["same_news"] = 15.71 - 4 * daring
-    params["keen"] = 0.8
+    params["keen"] = 0.7276
     params["wait"] = 2.22
     params["wait_ms"] = 9
     params["same_wait_ms"] = 12.13
-    params["stay"] = 2
+    params["stay"] = 1
     params["settle"] = 13.26
     params["leave"] = 0.5522
     params["broke"] = 3
     params["breaks"] = 7.026
-    params["settle_news"] = 12.56
+    params["settle_news"] = 13.63
     params["ring"] = 238.7
     params["settle_back"] = 29.35
     params["keen_low"] = 0.6791
     params["keen_high"] = 0.914
-    params["doubt_ms"] = 7.325
+    params["doubt_ms"] = 4.605
     params["steady"] = 0.2125
     params["between"] = 0.3862
     params["dither"] = 36.88
+    params["width"] = 0.25
+    params["leave_soft"] = 0.7
     params["shade"] = 0.02
     params["settle_shadow"] = 40
     params["swell"] = 4.043
     params["refractory"] = 30
-    params["patience"] = 90
+    params["patience"] = 63.65
     params["fall"] = 7.143
     params["fall_hops"] = 36
     return params
@@ -375,14 +383,21 @@ def line_step(state, x, out):
 
         # A pitch is watched.
         if voiced and abs(midi - attack.midi) < 0.5:
+            attack.low, attack.high = min(attack.low, midi), max(attack.high, midi)
+            if attack.high - attack.low < p.width:
+                attack.still += 1
+            else:
+                attack.low = attack.high = midi
+                attack.still = 0
             attack.stay += 1
             attack.midi += (midi - attack.midi) / min(attack.stay + 1, 6)
         elif voiced:
-            attack.midi = midi
-            attack.stay = 0
+            attack.midi = attack.low = attack.high = midi
+            attack.stay = attack.still = 0
             attack.came = emitted - HOP
         else:
             attack.stay = max(0.0, attack.stay - 0.5)
+            attack.still = max(0.0, attack.still - 0.5)
 
         begun = False
         start = emitted
@@ -400,8 +415,9 @@ def line_step(state, x, out):
                 if same:
                     begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
                 start = attack.time
-            elif attack.stay >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle_news if fromnews else p.settle):
+            elif attack.still >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle_news if fromnews else p.settle):
                 begun = not same or (note.id == 0 and loud > note.low + p.swell)
+                begun = begun and (note.id == 0 or abs(attack.midi - note.midi) > p.leave_soft)
                 start = attack.came - int(lag * FACTOR)
         if begun:
             number = np.floor(attack.midi + 0.5)
@@ -452,11 +468,10 @@ def line_step(state, x, out):
             if note.ended > 300 or loud < p.gate:
                 note.period = 0.0
 
-        if p.pitch and emitted // PITCH_EVERY > note.reported:
-            note.reported = emitted // PITCH_EVERY
-            middle = DECIMATION_DELAY + int(FACTOR * (width + lag) / 2)
+        if p.pitch and (emitted - DELAY) // PITCH_EVERY > note.reported:
+            note.reported = (emitted - DELAY) // PITCH_EVERY
             f0 = SLOW / lag if voiced else 0.0
-            _say(out, n, ids, 0, emitted - middle, emitted, PITCH, f0, 0.0, sure)
+            _say(out, n, ids, 0, note.reported * PITCH_EVERY, emitted, PITCH, f0, 0.0, sure)
             n += 1
     return n
 
