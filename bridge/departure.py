@@ -170,7 +170,9 @@ def depart_step(state, events, box):
             wheel = int(round(8192 + 8192 * e.number / (100 * p.bend_range)))
             wheel = min(max(wheel, 0), 16383)
             due = _due(state, e.time, e.emitted, p.note_decision)
-            n += send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0)
+            n += send(
+                box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0
+            )
             state.bent[channel] = wheel != 8192
     return n
 

@@ -17,7 +17,16 @@ from bridge.departure import (
     departure_params,
 )
 from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing, room
-from bridge.native import SEMAPHORE_BYTES, acquire, now_ns, open_semaphore, post, post_semaphore, release, wait
+from bridge.native import (
+    SEMAPHORE_BYTES,
+    acquire,
+    now_ns,
+    open_semaphore,
+    post,
+    post_semaphore,
+    release,
+    wait,
+)
 from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
@@ -57,44 +66,44 @@ class Listening(NamedTuple):
 
 
 @kernel
-def _follow_clock(l):
+def _follow_clock(listening):
     """Keep the map from sample to clock: exact for JACK frames, the earliest arrival elsewhere."""
-    clock = l.departure.clock[0]
+    clock = listening.departure.clock[0]
     if clock.kind == FRAMES:
-        clock.offset = l.source[OFFSET]
-        clock.path = l.source[PERIOD] + l.words[SLACK]
+        clock.offset = listening.source[OFFSET]
+        clock.path = listening.source[PERIOD] + listening.words[SLACK]
     else:
-        newest = l.source[NS_OFFSET]
+        newest = listening.source[NS_OFFSET]
         if clock.offset == 0 or abs(newest - clock.offset) > 1_000_000_000:
             clock.offset = newest
         clock.offset = min(clock.offset + DRIFT_NS, newest)
-        clock.path = l.words[NS_PATH]
+        clock.path = listening.words[NS_PATH]
 
 
 @kernel
-def listen_step(l):
+def listen_step(listening):
     """Listen to what is in the ring, at most CHUNK samples; how many there were."""
-    n = ring_read(l.audio, l.block)
+    n = ring_read(listening.audio, listening.block)
     if n == 0:
         return 0
-    began = now_ns(l.clock)
-    _follow_clock(l)
-    said, heard = hear_step(l.hearing, l.block[:n], l.said)
-    depart_step(l.departure, l.said[:said], l.box)
+    began = now_ns(listening.clock)
+    _follow_clock(listening)
+    said, heard = hear_step(listening.hearing, listening.block[:n], listening.said)
+    depart_step(listening.departure, listening.said[:said], listening.box)
     if said:
-        ring_write(l.events, l.said[:said])
-        post(l.tell)
-        post(l.leave)
-    if l.words[RECORD]:
-        ring_write(l.heard, l.hearing.heard[:heard])
-    release(l.source, DONE, l.audio.count[READ])
-    ended = now_ns(l.clock)
-    words, clock = l.words, l.departure.clock[0]
+        ring_write(listening.events, listening.said[:said])
+        post(listening.tell)
+        post(listening.leave)
+    if listening.words[RECORD]:
+        ring_write(listening.heard, listening.hearing.heard[:heard])
+    release(listening.source, DONE, listening.audio.counts[READ])
+    ended = now_ns(listening.clock)
+    words, clock = listening.words, listening.departure.clock[0]
     words[STEPS] += 1
     words[LISTENED] += n
     words[WORK_NS] += ended - began
     words[WORST_NS] = max(words[WORST_NS], ended - began)
-    arrived = l.source[NS_OFFSET] + l.audio.count[READ] * 1_000_000_000 // clock.rate
+    arrived = listening.source[NS_OFFSET] + listening.audio.counts[READ] * 1_000_000_000 // clock.rate
     took, bin_ = max(ended - arrived, 0) // 1000, 0
     while took > 1 and bin_ < 31:
         took >>= 1
@@ -104,17 +113,17 @@ def listen_step(l):
 
 
 @kernel
-def listen(l):
+def listen(listening):
     """Listen until told to stop: the whole fast lane, without the interpreter."""
-    release(l.words, RUNNING, 1)
-    while acquire(l.words, STOP) == 0:
-        wait(l.wake)
-        if l.words[ANNOUNCE]:
-            l.words[ANNOUNCE] = 0
-            announce_range(l.departure, l.box, l.departure.clock[0].offset)
-        while listen_step(l) > 0:
+    release(listening.words, RUNNING, 1)
+    while acquire(listening.words, STOP) == 0:
+        wait(listening.wake)
+        if listening.words[ANNOUNCE]:
+            listening.words[ANNOUNCE] = 0
+            announce_range(listening.departure, listening.box, listening.departure.clock[0].offset)
+        while listen_step(listening) > 0:
             pass
-    release(l.words, RUNNING, 0)
+    release(listening.words, RUNNING, 0)
 
 
 class Closing:
@@ -289,18 +298,19 @@ class Engine:
     @property
     def samples(self) -> int:
         """Samples heard so far, at 48 kHz."""
-        return int(self.listening.hearing.count[HEARD])
+        return int(self.listening.hearing.counts[HEARD])
 
     @property
     def mended(self) -> int:
         """Samples that were not finite or absurd, taken as silence."""
-        return int(self.listening.hearing.count[BAD])
+        return int(self.listening.hearing.counts[BAD])
 
     @property
     def overruns(self) -> int:
-        """Samples and events that found a ring full."""
-        l = self.listening
-        return int(l.audio.count[LOST] + l.events.count[LOST] + l.heard.count[LOST] + l.box.ring.count[LOST])
+        """Samples, events and messages that found a ring full."""
+        listening = self.listening
+        rings = (listening.audio, listening.events, listening.heard, listening.box.ring)
+        return sum(int(ring.counts[LOST]) for ring in rings)
 
     def load(self) -> float:
         """Part of the time spent listening since the last call, 0..1."""
@@ -312,8 +322,8 @@ class Engine:
 
     def idle(self) -> bool:
         """Whether all that the source has written is heard and said."""
-        l = self.listening
-        return bool(l.source[DONE] >= l.audio.count[WRITTEN])
+        listening = self.listening
+        return bool(listening.source[DONE] >= listening.audio.counts[WRITTEN])
 
 
 class Transcription(NamedTuple):
@@ -368,6 +378,6 @@ def transcribe(
             progress(done)
     events = np.concatenate(got)
     closing.follow(events)
-    time = int(state.count[HEARD])
+    time = int(state.counts[HEARD])
     tail = closing.events(time, time + int(state.params["ahead"][0]))
-    return Transcription(np.concatenate([events, tail]), time, int(state.count[BAD]))
+    return Transcription(np.concatenate([events, tail]), time, int(state.counts[BAD]))

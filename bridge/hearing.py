@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.native import now_ns
+from bridge.native import thread_ns
 from dsp.events import EVENT
 from dsp.kernel import kernel
 from dsp.resample import Resample, ResampleState, resample_step
@@ -16,7 +16,7 @@ from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ea
 BLOCK = 1024  # most source samples one step is given
 TINY = np.float32(1e-15)  # smaller is silence, and would be slow to multiply
 LOUD = np.float32(1e3)  # 60 dB over full scale; more is a broken wire, and could overflow
-BAD, HEARD, SKIP = range(3)  # words of `count`
+BAD, HEARD, SKIP = range(3)  # words of `counts`
 
 HEARING = np.dtype(
     [
@@ -30,7 +30,7 @@ HEARING = np.dtype(
 
 class Hearing(NamedTuple):
     params: np.ndarray  # (1,) HEARING
-    count: np.ndarray  # (3,) int64: samples mended, samples heard, samples still to skip
+    counts: np.ndarray  # (3,) int64: samples mended, samples heard, samples still to skip
     clean: np.ndarray  # (BLOCK,) float32
     heard: np.ndarray  # (6 * BLOCK + 2,) float32, what the newest step heard, at 48 kHz
     resample: ResampleState
@@ -85,7 +85,7 @@ def hear_step(state, x, out):
     Parameters
     ----------
     state : Hearing
-        ``state.heard[:count]`` is what was heard, for the take.
+        ``state.heard[:heard]`` is what was heard, for the take.
     x : (n,) float32
         Source samples, n <= BLOCK.
     out : (m,) EVENT
@@ -99,13 +99,13 @@ def hear_step(state, x, out):
     p = state.params[0]
     n = 0
     for i in range(len(x)):
-        if state.count[SKIP] > 0:
-            state.count[SKIP] -= 1
+        if state.counts[SKIP] > 0:
+            state.counts[SKIP] -= 1
             continue
         value = x[i] * p.gain
         if not abs(value) <= LOUD:  # NaN too
             value = np.float32(0.0)
-            state.count[BAD] += 1
+            state.counts[BAD] += 1
         elif abs(value) < TINY:
             value = np.float32(0.0)
         state.clean[n] = value
@@ -120,14 +120,14 @@ def hear_step(state, x, out):
     if p.ahead:
         for k in range(said):
             out[k].emitted += p.ahead
-    state.count[HEARD] += heard
+    state.counts[HEARD] += heard
     return said, heard
 
 
 @kernel
 def time_hops(state, x, out, clock, took):
-    """Listen to `x` hop by hop; `took` is the time each hop needed [ns]."""
+    """Listen to `x` hop by hop; `took` is the processor time each hop needed [ns]."""
     for k in range(len(took)):
-        began = now_ns(clock)
+        began = thread_ns(clock)
         hear_step(state, x[k * HOP : (k + 1) * HOP], out)
-        took[k] = now_ns(clock) - began
+        took[k] = thread_ns(clock) - began

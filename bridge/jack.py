@@ -106,8 +106,9 @@ class Client:
     def open(cls, name: str) -> "Client":
         if library() is None:
             raise JackError(
-                "libjack is not installed", hint="Debian: apt install jackd2; macOS: brew install jack; "
-                "Windows: the JACK2 installer. Or use --source device."
+                "libjack is not installed",
+                hint="Debian: apt install jackd2; macOS: brew install jack; "
+                "Windows: the JACK2 installer. Or use --source device.",
             )
         client = cls.try_open(name)
         if client is None:

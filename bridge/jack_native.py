@@ -69,8 +69,8 @@ def fill_gap(control, ring, start, n):
     False where there is no room for the `n` samples themselves, which the next
     call then finds missing.
     """
-    written, size = ring.count[WRITTEN], len(ring.data)
-    room = size - (written - acquire(ring.count, READ))
+    written, size = ring.counts[WRITTEN], len(ring.data)
+    room = size - (written - acquire(ring.counts, READ))
     if control[BLOCKS] == 0:
         control[OFFSET] = start - written
         control[EXPECTED] = start
@@ -86,12 +86,12 @@ def fill_gap(control, ring, start, n):
             fill = min(gap, max(room - n, 0))
             for i in range(fill):
                 ring.data[(written + i) & (size - 1)] = np.float32(0.0)
-            release(ring.count, WRITTEN, written + fill)
+            release(ring.counts, WRITTEN, written + fill)
             control[EXPECTED] += fill
             room -= fill
             gap -= fill
     if gap > 0 or n > room:
-        ring.count[LOST] += n
+        ring.counts[LOST] += n
         return False
     control[EXPECTED] = start + n
     return True
@@ -105,7 +105,7 @@ def on_audio(frames, argument):
     n = np.int64(frames)
     start = np.int64(_last_frame_time(np.uintp(control[CLIENT])))
     if fill_gap(control, ring, start, n):
-        written, size = ring.count[WRITTEN], len(ring.data)
+        written, size = ring.counts[WRITTEN], len(ring.data)
         for i in range(n):
             ring.data[(written + i) & (size - 1)] = np.float32(0.0)
         live = 0
@@ -120,12 +120,12 @@ def on_audio(frames, argument):
                     ring.data[(written + i) & (size - 1)] += share * x[i]
         stamp = now_ns(control[CLOCK : CLOCK + 2])
         control[NS_OFFSET] = stamp - (written + n) * 1_000_000_000 // control[RATE]
-        release(ring.count, WRITTEN, written + n)
+        release(ring.counts, WRITTEN, written + n)
     control[BLOCKS] += 1
     wake_engine(control)
     if control[FREEWHEEL] != 0:  # an export does not wait for the clock, so it waits for us
         for _ in range(10_000):
-            if acquire(control, DONE) >= ring.count[WRITTEN]:
+            if acquire(control, DONE) >= ring.counts[WRITTEN]:
                 break
             nap()
     return 0

@@ -58,7 +58,8 @@ class JackPort:
         from bridge import jack
 
         self._jack, self._shared, self._client_name = jack, shared, client_name
-        self._wanted, self._connected, self._constant = connect, [], -1
+        self._wanted, self._constant = connect, -1
+        self._connected: list[str] = []
         self._out = np.zeros(512, MESSAGE)
         self._client: Any = None
         self._retry = 0.0
@@ -139,7 +140,7 @@ class RtMidiPort:
             for message in out[: deliver(box, now, now + 1, out)]:
                 try:
                     self._port.send([int(message["status"]), int(message["data1"]), int(message["data2"])])
-                except Exception:
+                except Exception:  # noqa: BLE001 - rtmidi raises what the system's driver raises
                     self._gone = True
             if box.words[LENGTH]:
                 wait = (int(box.queue["due"][0]) - clock_ns()) * 1e-9
@@ -193,7 +194,7 @@ _ENDED = threading.Event()
 
 
 def _watch_stdin() -> None:
-    while sys.stdin.buffer.read1(64):
+    while os.read(sys.stdin.fileno(), 64):
         pass
     _ENDED.set()
 

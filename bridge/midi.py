@@ -128,7 +128,7 @@ class NoMidi:
 
     def __init__(self) -> None:
         self.box = outbox(np.zeros(BYTES, np.uint8))
-        self.box.ring.count[8] = np.iinfo(np.int64).max // 2  # always looks read
+        self.box.ring.counts[8] = np.iinfo(np.int64).max // 2  # always looks read
         self.leave = np.zeros(SEMAPHORE_BYTES, np.uint8)
         open_semaphore(self.leave)
 

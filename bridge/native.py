@@ -72,11 +72,14 @@ if WINDOWS:
         _ticks(scratch.ctypes.data)
         return scratch[0] * 100
 
+    thread_ns = now_ns
+
     @kernel
     def nap():
         _sleep_ms(np.uint32(1))
 else:
     _CLOCK_MONOTONIC = np.int32(1 if LINUX else 6)
+    _CLOCK_THREAD = np.int32(3 if LINUX else 16)
     _clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.uintp))
     _usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
@@ -84,6 +87,12 @@ else:
     def now_ns(scratch):
         """Monotonic time [ns], the clock of `clock_ns`; `scratch` is (2,) int64."""
         _clock_gettime(_CLOCK_MONOTONIC, scratch.ctypes.data)
+        return scratch[0] * 1_000_000_000 + scratch[1]
+
+    @kernel
+    def thread_ns(scratch):
+        """Processor time of the calling thread [ns]; what others take meanwhile is not in it."""
+        _clock_gettime(_CLOCK_THREAD, scratch.ctypes.data)
         return scratch[0] * 1_000_000_000 + scratch[1]
 
     @kernel

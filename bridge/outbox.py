@@ -5,6 +5,7 @@ The outbox lies in memory that the engine and the process that owns the MIDI
 ports both map, so the ledger outlives the engine.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ BYTES = sum(SIZES)
 def outbox(memory: np.ndarray) -> Outbox:
     """View (BYTES,) uint8 memory as an outbox."""
     edges = np.cumsum((0, *SIZES))
-    part = [memory[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    part = [memory[a:b] for a, b in pairwise(edges)]
     return Outbox(
         Ring(part[0].view(MESSAGE), part[1].view(np.int64)),
         part[2].view(MESSAGE),
@@ -93,8 +94,8 @@ def _end_all(box, out):
 
     What does not fit stays in the ledger for the next call.
     """
-    read = acquire(box.ring.count, 0)
-    release(box.ring.count, READ, read)
+    read = acquire(box.ring.counts, 0)
+    release(box.ring.counts, READ, read)
     box.words[LENGTH] = 0
     n = 0
     for channel in range(16):
@@ -195,7 +196,7 @@ def collect(box, raw_frame, raw_ns, now, rate):
         Ticks of the port's clock in a second; 10**9 for a port that counts ns.
     """
     ring = box.ring
-    written, read, size = acquire(ring.count, 0), ring.count[READ], len(ring.data)
+    written, read, size = acquire(ring.counts, 0), ring.counts[READ], len(ring.data)
     while read < written:
         message = ring.data[read & (size - 1)]
         if message.clock == FRAMES:
@@ -207,7 +208,7 @@ def collect(box, raw_frame, raw_ns, now, rate):
         if not insert(box, message, now + ahead):
             break  # a full queue leaves the rest in the ring
         read += 1
-    release(ring.count, READ, read)
+    release(ring.counts, READ, read)
 
 
 @kernel
@@ -226,4 +227,4 @@ def send(box, scratch, due, clock, prompt, status, data1, data2, id):
 
 def lost(box: Outbox) -> int:
     """Messages that found the ring full."""
-    return int(box.ring.count[LOST])
+    return int(box.ring.counts[LOST])

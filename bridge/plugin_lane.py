@@ -66,5 +66,3 @@ class PluginLane:
         self._stop.set()
         post_semaphore(self._before.wake)
         self._thread.join(1.0)
-
-

@@ -41,7 +41,9 @@ class OscRemote:
         try:
             self._server = BlockingOSCUDPServer((host, port), dispatcher)
         except OSError as error:
-            raise OscError(f"--osc-in {where}: {error.strerror or error}", hint="is the port taken?") from None
+            raise OscError(
+                f"--osc-in {where}: {error.strerror or error}", hint="is the port taken?"
+            ) from None
         # A datagram that is no OSC is nothing to stop for.
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign, assignment]
         threading.Thread(target=self._server.serve_forever, name="osc-in", daemon=True).start()
@@ -71,7 +73,7 @@ class MidiRemote:
     def __init__(self, name: str, drum_notes: Mapping[str, int], commands: Commands) -> None:
         from bridge import rtports
 
-        self._labels = {note: label for label, note in reversed(drum_notes.items())}
+        self._labels = {note: label for label, note in reversed(list(drum_notes.items()))}
         self._commands = commands
         kind, _, rest = name.partition(":")
         virtual = kind == "virtual"

@@ -8,12 +8,12 @@ import numpy as np
 from bridge.native import acquire, release
 from dsp.kernel import kernel
 
-WRITTEN, READ, LOST = 0, 8, 16  # words of `count`, each on a cache line of its own
+WRITTEN, READ, LOST = 0, 8, 16  # words of `counts`, each on a cache line of its own
 
 
 class Ring(NamedTuple):
     data: np.ndarray  # (size,), size a power of two
-    count: np.ndarray  # (24,) int64: items written, read and lost since the start
+    counts: np.ndarray  # (24,) int64: items written, read and lost since the start
 
 
 def ring(size: int, dtype: np.typing.DTypeLike) -> Ring:
@@ -26,28 +26,28 @@ def ring(size: int, dtype: np.typing.DTypeLike) -> Ring:
 @kernel
 def ring_write(ring, x):
     """Append all of `x`, or nothing where it does not fit: that is an overrun, counted in items."""
-    written, size = ring.count[WRITTEN], len(ring.data)
-    if len(x) > size - (written - acquire(ring.count, READ)):
-        ring.count[LOST] += len(x)
+    written, size = ring.counts[WRITTEN], len(ring.data)
+    if len(x) > size - (written - acquire(ring.counts, READ)):
+        ring.counts[LOST] += len(x)
         return 0
     for i in range(len(x)):
         ring.data[(written + i) & (size - 1)] = x[i]
-    release(ring.count, WRITTEN, written + len(x))
+    release(ring.counts, WRITTEN, written + len(x))
     return len(x)
 
 
 @kernel
 def ring_read(ring, out):
     """Move up to ``len(out)`` items to `out`; how many."""
-    read, size = ring.count[READ], len(ring.data)
-    n = min(acquire(ring.count, WRITTEN) - read, len(out))
+    read, size = ring.counts[READ], len(ring.data)
+    n = min(acquire(ring.counts, WRITTEN) - read, len(out))
     for i in range(n):
         out[i] = ring.data[(read + i) & (size - 1)]
-    release(ring.count, READ, read + n)
+    release(ring.counts, READ, read + n)
     return n
 
 
 @kernel
 def ring_ready(ring):
     """How many items wait to be read."""
-    return acquire(ring.count, WRITTEN) - ring.count[READ]
+    return acquire(ring.counts, WRITTEN) - ring.counts[READ]

@@ -30,9 +30,19 @@ class OutputPort:
         self.midi.delete()
 
 
-def _apis() -> list[int]:
-    import rtmidi
+def _rtmidi() -> Any:
+    try:
+        import rtmidi
+    except ImportError:
+        raise MidiError(
+            "python-rtmidi is not installed, so there is no system MIDI",
+            hint="Python 3.12 has it ready-made; or use --midi jack, or --midi none",
+        ) from None
+    return rtmidi
 
+
+def _apis() -> list[int]:
+    rtmidi = _rtmidi()
     compiled = set(rtmidi.get_compiled_api())
     names = _APIS.get("linux" if sys.platform.startswith("linux") else sys.platform, ())
     return [getattr(rtmidi, name) for name in names if getattr(rtmidi, name) in compiled]
@@ -40,8 +50,7 @@ def _apis() -> list[int]:
 
 def _try(kind: str, api: int, client: str) -> Any:
     """An rtmidi end of `api`, or None where the system has no such thing."""
-    import rtmidi
-
+    rtmidi = _rtmidi()
     try:
         return getattr(rtmidi, kind)(rtapi=api, name=client)
     except (rtmidi.SystemError, rtmidi.RtMidiError, RuntimeError, SystemError):
@@ -50,8 +59,7 @@ def _try(kind: str, api: int, client: str) -> Any:
 
 def listing() -> list[tuple[str, list[str], list[str]]]:
     """(API, names of the ports we can send to, names of those we can hear) for each API that answers."""
-    import rtmidi
-
+    rtmidi = _rtmidi()
     found = []
     for api in _apis():
         out, into = _try("MidiOut", api, "earwire-look"), _try("MidiIn", api, "earwire-look")
@@ -101,7 +109,7 @@ def _open(kind: str, name: str, virtual: bool) -> tuple[str, int, Any]:
                 if name.lower() in port.lower():
                     midi.open_port(index, "earwire")
                     return port, api, midi
-        except Exception:  # rtmidi raises what it likes; the next API may do better
+        except Exception:  # noqa: BLE001 - rtmidi raises what it likes; the next API may do better
             seen.append(f"(an API that failed for {name})")
         midi.delete()
     if virtual:

@@ -316,4 +316,3 @@ class Session:
             event["label"], event["confidence"] = LABEL_ROW[label], 1.0
             event["emitted"] = self.engine.samples
             self._write(event)
-

@@ -134,7 +134,9 @@ class LiveView:
         text.append(f"{session.preset.name}  ", "bold cyan")
         text.append(f"{', '.join(ports['source'])} -> {ports.get('midi', 'no MIDI')}", "dim")
         if self._lasts:
-            text.append(f"  {min(session.engine.samples / RATE, self._lasts):.0f} of {self._lasts:.0f} s", "dim")
+            text.append(
+                f"  {min(session.engine.samples / RATE, self._lasts):.0f} of {self._lasts:.0f} s", "dim"
+            )
         text.append("\n\n level  ")
         part = 1 - m.level_db / FLOOR_DB if m.level_db > FLOOR_DB else 0.0
         style = "red" if m.level_db > -3 else "yellow" if m.level_db > -9 else "green"
@@ -145,13 +147,18 @@ class LiveView:
             for family in PADS:
                 when, value = self._lit.get(family, (0.0, 0.0))
                 lit = now - when < FLASH
-                text.append(f" {family} ", f"bold black on {'bright_yellow' if value > 0.6 else 'yellow'}" if lit else "dim")
+                text.append(
+                    f" {family} ",
+                    f"bold black on {'bright_yellow' if value > 0.6 else 'yellow'}" if lit else "dim",
+                )
                 text.append(" ")
             text.append(f"  {m.hits}\n")
         if session.preset.notes.enabled:
             text.append(" notes  ")
             for number, value in list(self._sounding.values())[-6:]:
-                text.append(f" {note_name(number)} ", f"bold black on {'bright_cyan' if value > 0.6 else 'cyan'}")
+                text.append(
+                    f" {note_name(number)} ", f"bold black on {'bright_cyan' if value > 0.6 else 'cyan'}"
+                )
                 text.append(" ")
             if self._sounding and abs(self._bend) >= 1:
                 text.append(f"{self._bend:+.0f} cents ", "cyan")

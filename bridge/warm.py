@@ -20,7 +20,7 @@ def is_warm() -> bool:
     return (cache_path() / "compiled.json").is_file()
 
 
-def warm(compile_: Callable[[], None], quiet: bool = False) -> None:
+def warm(compile_: Callable[[], Any], quiet: bool = False) -> None:
     """Have the kernels compiled, with a progress bar where that takes a while."""
     if is_warm():
         compile_()
@@ -37,7 +37,7 @@ def warm(compile_: Callable[[], None], quiet: bool = False) -> None:
         _count(compile_, lambda: progress.advance(task))
 
 
-def _count(compile_: Callable[[], None], advance: Callable[[], Any]) -> None:
+def _count(compile_: Callable[[], Any], advance: Callable[[], Any]) -> None:
     class Listener(event.Listener):
         done = 0
 

@@ -24,7 +24,7 @@ def test_what_does_not_fit_is_left_out_whole_and_counted():
     r, out = ring(8, np.int64), np.zeros(8, np.int64)
     assert ring_write(r, np.arange(6)) == 6
     assert ring_write(r, np.arange(3)) == 0
-    assert r.count[LOST] == 3
+    assert r.counts[LOST] == 3
     assert ring_write(r, np.arange(2)) == 2
     assert ring_read(r, out) == 8
     assert list(out) == [0, 1, 2, 3, 4, 5, 0, 1]

@@ -24,12 +24,13 @@ missed (not answered), extra (answers nobody asked for), xruns, load (part of on
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("latency", "load"), help="from sound to MIDI through JACK, or the processor's time")
-    parser.add_argument("--clicks", type=int, default=300, metavar="N", help="bursts to play (default: 300)")
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="sound to hear for load (default: 60)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bursts")
-    parser.add_argument("--busy", action="store_true", help="keep the interpreter of the daemon busy meanwhile")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add = parser.add_argument
+    add("what", choices=("latency", "load"), help="from sound to MIDI through JACK, or the processor's time")
+    add("--clicks", type=int, default=300, metavar="N", help="bursts to play (default: 300)")
+    add("--seconds", type=float, default=60, metavar="S", help="sound to hear for load (default: 60)")
+    add("--seed", type=int, default=0, help="of the bursts")
+    add("--busy", action="store_true", help="keep the interpreter of the daemon busy meanwhile")
+    add("--json", action="store_true", help="one JSON object on stdout")
     parser.epilog = KEYS
 
 
@@ -55,7 +56,18 @@ def daemon(args: argparse.Namespace, name: str) -> Any:
     """An earwire for the test: yields its start line and process."""
     with tempfile.TemporaryDirectory() as folder:
         lines, trouble = Path(folder) / "events.jsonl", Path(folder) / "stderr"
-        command = [sys.executable, "-P", "-m", "bridge.cli.main", "run", "-q", "--name", name, "--source", "jack"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "bridge.cli.main",
+            "run",
+            "-q",
+            "--name",
+            name,
+            "--source",
+            "jack",
+        ]
         command += ["--midi", "jack", "--events", str(lines), "-p", args.preset]
         for assignment in args.set:
             command += ["--set", assignment]
@@ -127,7 +139,12 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
         "max": float(values.max()),
         "jitter": p99 - p1,
     }
-    result: dict[str, Any] = {"period": period, "rate": rate, "realtime": realtime.may(), "mode": start.get("mode")}
+    result: dict[str, Any] = {
+        "period": period,
+        "rate": rate,
+        "realtime": realtime.may(),
+        "mode": start.get("mode"),
+    }
     for key, value in figures.items():
         result[f"{key}_samples"] = round(value)
         result[f"{key}_ms"] = round(1000 * value / rate, 3)
@@ -137,7 +154,12 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
 
 def _dots(total: int) -> Any:
     def show(done: int) -> None:
-        print(f"\r{min(done, total)} of {total} bursts", end="" if done < total else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{min(done, total)} of {total} bursts",
+            end="" if done < total else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show
 
@@ -148,13 +170,13 @@ def load(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
 
     import numpy as np
 
-    from bridge.hearing import hear_step, hearing, room, time_hops
-    from bridge.native import now_ns
+    from bridge.hearing import hearing, room, time_hops
     from bridge.warm import warm
     from dsp.units import HOP, RATE
 
     state, out, clock = hearing(preset, RATE), room(), np.zeros(2, np.int64)
-    warm(lambda: (hear_step(state, np.zeros(0, np.float32), out), now_ns(clock)), args.json)
+    nothing = np.zeros(0, np.float32)
+    warm(lambda: time_hops(state, nothing, out, clock, np.zeros(0, np.int64)), args.json)
     rng = np.random.default_rng(args.seed)
     second = np.zeros(RATE, np.float32)
     hops = int(args.seconds * RATE) // HOP
@@ -170,7 +192,9 @@ def load(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
         done += n
     step = took / 1000
     p999 = float(np.percentile(step, 99.9))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1024 if sys.platform != "darwin" else 1 << 20
+    )
     return {
         "preset": preset.name,
         "seconds": args.seconds,

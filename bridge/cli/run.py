@@ -20,9 +20,18 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--source", default="", metavar="S", help="jack[:PORTS], device[:NAME], file:PATH[,fast] or stdin[:FORMAT:RATE:CHANNELS]")
-    add("--midi", default="", metavar="M", help="jack[:PORTS], virtual[:NAME], none, or part of a port's name")
-    add("--osc", action="append", default=[], metavar="HOST:PORT", help="send OSC there as well; may be repeated")
+    sources = "jack[:PORTS], device[:NAME], file:PATH[,fast] or stdin[:FORMAT:RATE:CHANNELS]"
+    add("--source", default="", metavar="S", help=f"{sources}; left out: JACK, or the default input")
+    add(
+        "--midi", default="", metavar="M", help="jack[:PORTS], virtual[:NAME], none, or part of a port's name"
+    )
+    add(
+        "--osc",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="send OSC there as well; may be repeated",
+    )
     add("--osc-in", metavar="[HOST:]PORT", help="take OSC commands: /correct, /preset, /panic")
     add("--midi-in", metavar="M", help="take corrections from a MIDI input")
     add("--events", metavar="F", help="write event lines to a file, or - for stdout")

@@ -40,7 +40,7 @@ def feed(seconds_at_192k: float = 0.7) -> Feed:
     made = Feed(np.zeros(CONTROL_WORDS, np.int64), ring(size, np.float32), wake)
     made.control[RING_DATA] = made.audio.data.ctypes.data
     made.control[RING_LENGTH] = size
-    made.control[RING_COUNT] = made.audio.count.ctypes.data
+    made.control[RING_COUNT] = made.audio.counts.ctypes.data
     made.control[SEMAPHORE] = wake.ctypes.data
     return made
 

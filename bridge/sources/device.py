@@ -46,11 +46,11 @@ def on_block(data, _output, frames, _times, flags, argument):
     control = carray(argument, (CONTROL_WORDS,), np.int64)
     ring = ring_at(control)
     n, channels = np.int64(frames), control[CHANNELS]
-    written, size = ring.count[WRITTEN], len(ring.data)
+    written, size = ring.counts[WRITTEN], len(ring.data)
     if flags & INPUT_OVERFLOW:
         control[XRUNS] += 1
-    if n > size - (written - ring.count[READ]):
-        ring.count[LOST] += n
+    if n > size - (written - ring.counts[READ]):
+        ring.counts[LOST] += n
         return 0
     x = carray(data, (n * channels,), np.float32)
     chosen = control[CHOSEN]
@@ -67,7 +67,7 @@ def on_block(data, _output, frames, _times, flags, argument):
     control[NS_OFFSET] = now_ns(control[CLOCK : CLOCK + 2]) - (written + n) * 1_000_000_000 // control[RATE]
     control[PERIOD] = max(control[PERIOD], n)
     control[BLOCKS] += 1
-    release(ring.count, WRITTEN, written + n)
+    release(ring.counts, WRITTEN, written + n)
     wake_engine(control)
     return 0
 
@@ -142,7 +142,7 @@ class DeviceSource:
         """Channels to open: all up to the highest that is heard."""
         most = int(device["max_input_channels"])
         if self._channels == "mix":
-            return min(most, 2 if re.search(LOOPBACKS, device["name"], re.I) is None else most, 63)
+            return min(most, 2 if re.search(LOOPBACKS, device["name"], re.IGNORECASE) is None else most, 63)
         highest = max(self._channels)
         if highest > most:
             raise DeviceError(

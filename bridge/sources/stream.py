@@ -70,7 +70,7 @@ class StreamSource:
                         return
                 elif self._pace == "given":
                     control[NS_OFFSET] = clock_ns() - done * 1_000_000_000 // self.rate
-                while len(audio.data) - (audio.count[WRITTEN] - audio.count[READ]) < len(block):
+                while len(audio.data) - (audio.counts[WRITTEN] - audio.counts[READ]) < len(block):
                     if self._stop.is_set():
                         return
                     time.sleep(0.0005)
@@ -87,7 +87,7 @@ class StreamSource:
 
     @property
     def ended(self) -> bool:
-        done = self.feed.control[DONE] >= self.feed.audio.count[WRITTEN]
+        done = self.feed.control[DONE] >= self.feed.audio.counts[WRITTEN]
         return not self._thread.is_alive() and bool(done)
 
     def close(self) -> None:
