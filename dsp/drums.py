@@ -81,7 +81,7 @@ def drums_step(state, x, out):
                 event.confidence = onset.found[1]
                 n += 1
             if names:
-                hits_await(hits, onset.counter[2], state.ids[0], onset.found[0], onset.background)
+                hits_await(hits, onset.counter[2], state.ids[0], onset.background)
         if names:
             n = hits_hop(hits, onset.heard, now, state.ids, out, n)
     return n

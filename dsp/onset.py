@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When something is struck."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,22 +20,26 @@ class OnsetSettings:
     refractory_ms: float = number(30, 10, 500, "ms", "shortest time between two strokes")
 
 
-ONSET_PARAMS = np.dtype([("enabled", "i8"), ("decision", "i8"), ("refractory", "i8"), ("threshold", "f4")], align=True)
+ONSET_PARAMS = np.dtype(
+    [("enabled", "i8"), ("decision", "i8"), ("refractory", "i8"), ("threshold", "f4")], align=True
+)
 
 LAG = 5  # hops between a level and the background it is held against
-HOLD = np.float32(0.3)  # how fast the background forgets a peak [dB per hop]
+HOLD = np.float32(0.1)  # how fast the background forgets a peak [dB per hop]
 DEPTH = np.float32(45)  # what lies this far below the loudest is masked [dB]
 RELEASE = np.float32(0.05)  # how fast the loudest is forgotten [dB per hop]
 CAP = np.float32(15)  # most that one band may say, so that a gliding sine cannot shout [dB]
 SPREAD = np.float32(3)  # a neighbour's background counts less this much [dB]
-SETTLE = np.float32(1 / 750)  # how fast the mean strength follows, per hop
-LIFT = np.float32(0.5)  # part of the mean strength the threshold rises by
+SETTLE = np.float32(
+    1 / 750
+)  # how fast the mean strength follows, per hop; strokes count only up to the threshold
+LIFT = np.float32(4)  # times the mean strength, so that noise stays below the threshold
 WHISPER = np.float32(10 ** (-68 / 20))  # softer strokes are silence
 HISTORY = 2048  # samples kept to look for the first of the stroke
 REACH = 448  # how far back that sample may lie
 BEFORE = 480  # samples that tell what was there before
-MARGIN = np.float32(1.25)  # the stroke departs where it exceeds the background this much,
-FOOT = np.float32(10 ** (-50 / 20))  # and this much of its own peak
+MARGIN = np.float32(1.15)  # the stroke departs where it exceeds the background this much,
+FOOT = np.float32(10 ** (-56 / 20))  # and this much of its own peak
 
 
 class OnsetState(NamedTuple):
@@ -58,7 +61,7 @@ def onset_params(settings: OnsetSettings, decision_ms: float | None = None) -> n
         settings.enabled,
         samples(wait),
         samples(settings.refractory_ms),
-        1.2 * 2 ** (4 * (0.5 - settings.sensitivity)),
+        0.6 * 2 ** (4 * (0.5 - settings.sensitivity)),
     )
     return params
 
@@ -150,7 +153,8 @@ def first_sample(recent, reach, out):
 def velocity_of(peak):
     """0..1, linear in dB: -48 dBFS is .05, -3 dBFS is 1."""
     level = np.float32(20) * np.log10(peak + np.float32(1e-9))
-    return min(max(np.float32(0.05) + np.float32(0.95 / 45) * (level + np.float32(48)), np.float32(0.01)), np.float32(1))
+    velocity = np.float32(0.05) + np.float32(0.95 / 45) * (level + np.float32(48))
+    return min(max(velocity, np.float32(0.01)), np.float32(1))
 
 
 @kernel
@@ -178,7 +182,7 @@ def onset_hop(state, levels, x):
     now = counter[0]
     strength = strength_hop(state, levels)
     threshold = params.threshold + LIFT * state.follower[1]
-    state.follower[1] += SETTLE * (strength - state.follower[1])
+    state.follower[1] += SETTLE * (min(strength, threshold) - state.follower[1])
     if state.follower[1] < np.float32(1e-12):
         state.follower[1] = np.float32(0)
     if counter[3] == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the ear hears of each hop: the level of bands, lows through a long window and highs through a short one."""
+"""What the ear hears of each hop: levels of bands, lows through a long window, highs through a short one."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ SIZE = 256  # of both windows; the long one looks at every DECIMATION-th sample
 DECIMATION = 4
 FLOOR = 1e-10  # power below which nothing is told apart: -100 dBFS
 
-# First bin of each band, and one past the last of the last.
-LOW_EDGES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22])  # bins of 47 Hz: 47 Hz .. 1 kHz
-HIGH_EDGES = np.array([4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 54, 64, 75, 87, 100])  # 187 Hz: .75 .. 19 kHz
+# First bin of each band, and one past the last of the last: 47 Hz .. 1 kHz in bins of 47 Hz,
+# and 750 Hz .. 19 kHz in bins of 187 Hz.
+LOW_EDGES = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22])
+HIGH_EDGES = np.array([4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 54, 64, 75, 87, 100])
 LOWS = len(LOW_EDGES) - 1
 HIGHS = len(HIGH_EDGES) - 1
 TIMES = 3  # the newest hop alone: plain, and differenced once and twice
