@@ -74,6 +74,7 @@ PARAMS = np.dtype(
         ("wait_ms", "f8"),  # and at least so long
         ("same_wait_ms", "f8"),  # the same for the note that sounds already
         ("stay", "f8"),  # hops a pitch must stay to be a note with an attack
+        ("low_stay", "f8"),  # and for each slow sample of its period
         ("settle", "f8"),  # hops a pitch must stay to be a note without one
         ("leave", "f8"),  # semitones from the note that are another note
         ("broke", "f8"),  # share of news in the sound that opens an attack [dB]
@@ -174,6 +175,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["wait_ms"] = 9
     params["same_wait_ms"] = 12.13
     params["stay"] = 1
+    params["low_stay"] = 0.015
     params["settle"] = 13.26
     params["leave"] = 0.5522
     params["broke"] = 3
@@ -332,7 +334,9 @@ def line_step(state, x, out):
         width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
         loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
         level[now % PAST] = loud
-        voiced = lag > 0 and sure > p.clear and loud > p.gate
+        # What has just stopped still fills the stretch that is compared.
+        alive = power[0, now % PAST] + power[0, (now - 1) % PAST] > 10 ** ((loud - 25) / 10)
+        voiced = alive and lag > 0 and sure > p.clear and loud > p.gate
         midi = _midi(lag)
 
         # What the note that sounds does not explain.
@@ -342,7 +346,7 @@ def line_step(state, x, out):
         fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen, 0.0)
         fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
         young = (emitted - note.since) / HOP
-        told = note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
+        told = alive and note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
         fromnews = False
         doubt = abs(lag_search(sound, expected, p.keen_low, 0.0)[0] - lag_search(sound, expected, p.keen_high, 0.0)[0]) > 1.0
         times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
@@ -401,7 +405,7 @@ def line_step(state, x, out):
 
         begun = False
         start = emitted
-        if voiced and attack.stay >= (p.settle_shadow if shadow else p.stay):
+        if voiced and attack.stay >= (p.settle_shadow if shadow else max(p.stay, p.low_stay * lag)):
             same = note.ended < 300 and abs(attack.midi - note.midi) < p.leave
             if attack.open:
                 seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
