@@ -18,6 +18,7 @@ late time does not hide a late decision; "waited" is `emitted` less the event's 
 """
 
 import csv
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,6 +199,19 @@ def known_onsets(path: Path) -> list[float]:
     return [float(row[0]) for row in _rows(path, 1)]
 
 
+def _label(path: Path, text: str) -> str:
+    if text.replace(".", "", 1).isdigit():
+        raise EarwireError(f"{path}: {text} stands where the name of a drum belongs")
+    return text
+
+
+def _number(path: Path, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise EarwireError(f"{path}: {text} stands where a number belongs") from None
+
+
 def known_drums(path: Path) -> dict[str, list[float]]:
     """When each family is struck [s]; what is struck besides is ``other``."""
     out: dict[str, list[float]] = {}
@@ -206,7 +220,7 @@ def known_drums(path: Path) -> dict[str, list[float]]:
     elif path.suffix == ".mid":
         hits = [(start, FAMILY_OF_NOTE.get(note, "other")) for start, _, note, _ in _midi_notes(path)]
     else:
-        hits = [(float(row[0]), FAMILY.get(row[1], "other")) for row in _rows(path, 2)]
+        hits = [(float(row[0]), FAMILY.get(_label(path, row[1]), "other")) for row in _rows(path, 2)]
     for time, family in hits:
         out.setdefault(family, []).append(float(time))
     return out
@@ -218,7 +232,8 @@ def known_notes(path: Path) -> list[tuple[float, float, float]]:
         return [(on, off, note) for on, off, note, _ in notes_said(_events(path))]
     if path.suffix == ".mid":
         return [(on, off, float(note)) for on, off, note, channel in _midi_notes(path) if channel != 9]
-    return [(float(row[0]), float(row[1]), float(row[2])) for row in _rows(path, 3)]
+    rows = [[_number(path, field) for field in row[:3]] for row in _rows(path, 3)]
+    return [(start, end, note) for start, end, note in rows]
 
 
 def known_f0(path: Path) -> np.ndarray:
@@ -227,7 +242,8 @@ def known_f0(path: Path) -> np.ndarray:
         pitch = _events(path)
         pitch = pitch[pitch["kind"] == PITCH]
         return np.stack([pitch["time"] / RATE, pitch["number"]], axis=1)
-    return np.array([[float(row[0]), float(row[1])] for row in _rows(path, 2)]).reshape(-1, 2)
+    rows = [[_number(path, field) for field in row[:2]] for row in _rows(path, 2)]
+    return np.array(rows).reshape(-1, 2)
 
 
 # What was heard
@@ -357,17 +373,19 @@ def score_f0(truth: Path, events: np.ndarray) -> Score:
 
     score, known = _empty(events, (PITCH,)), known_f0(truth)
     said = events[events["kind"] == PITCH]
-    times = said["time"] / RATE
-    if not len(said) or not len(known):
+    if not len(known):
         return score
+    times, heard = said["time"] / RATE, said["number"].astype(float)
+    if not len(said):  # never a pitch: unvoiced throughout
+        times, heard = np.array([0.0, known[-1, 0]]), np.zeros(2)
     grid = np.arange(0, max(known[-1, 0], times[-1]), GRID)
     near = np.clip(np.searchsorted(known[:, 0], grid), 1, max(1, len(known) - 1))
     near = np.minimum(near, len(known) - 1)
     near -= grid - known[near - 1, 0] < known[near, 0] - grid
     listed = np.abs(known[near, 0] - grid) < GRID
-    got = mir_eval.melody.evaluate(
-        grid, np.where(listed, known[near, 1], 0.0), times, said["number"].astype(float)
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there is silence throughout
+        got = mir_eval.melody.evaluate(grid, np.where(listed, known[near, 1], 0.0), times, heard)
     for name in ("Raw Pitch Accuracy", "Raw Chroma Accuracy", "Voicing False Alarm", "Overall Accuracy"):
         score.measures[name.lower()] = (float(got[name]), float(len(grid)))
     score.delays.extend((said["emitted"] - said["time"]) / RATE)

@@ -126,6 +126,18 @@ DRUMS: dict[str, Callable[[float, Rng], np.ndarray]] = {
 }
 
 
+# How loud each is in the mix: a kit is heard from its kick and snare, and its plates lie under them.
+GAIN = {"kick": 1.0, "snare": 0.9, "snare-side": 0.6, "crash": 0.45, "ride": 0.3}
+GAIN |= {
+    "hat-closed": 0.2,
+    "hat-pedal": 0.15,
+    "hat-open": 0.25,
+    "tom-low": 0.9,
+    "tom-mid": 0.85,
+    "tom-high": 0.8,
+}
+
+
 def f0(tone: Tone, t: np.ndarray) -> np.ndarray:
     """Pitch of a tone [Hz] at `t` seconds after its start; a sung one gains vibrato after a while."""
     if tone.voice != "voice":
@@ -186,7 +198,7 @@ def render(
     out = np.zeros(round(seconds * RATE))
     for sound in sorted(played):
         if isinstance(sound, Stroke):
-            x = DRUMS[sound.label](sound.velocity, rng) * 0.5
+            x = DRUMS[sound.label](sound.velocity, rng) * 0.6 * GAIN[sound.label]
         else:
             x = tone_of(sound, rng) * 0.6
         x *= sound.velocity**1.5
