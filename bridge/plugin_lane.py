@@ -59,8 +59,8 @@ class PluginLane:
 
     def idle(self) -> bool:
         """Whether all that came in has gone on."""
-        count = self._before.audio.count
-        return bool(count[READ] >= count[WRITTEN])
+        counts = self._before.audio.counts
+        return bool(counts[READ] >= counts[WRITTEN])
 
     def close(self) -> None:
         self._stop.set()

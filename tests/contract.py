@@ -5,6 +5,7 @@ import re
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def run(stage: Any, xs: Sequence[np.ndarray], cuts: Sequence[int], spec: Spec) -
     """All that `stage` says of `xs`, given in blocks cut at `cuts`."""
     out, got = spec.empty(), [spec.empty()[:0]]
     edges = [0, *cuts, len(xs[0])]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         n = stage.process(*(x[start:stop] for x in xs), out=out)
         got.append(out[:n].copy())
     return np.concatenate(got)

@@ -111,10 +111,9 @@ def test_panic_of_more_notes_than_one_cycle_holds():
 @pytest.mark.parametrize("seed", range(5))
 def test_any_performance_starts_and_ends_each_note_by_turns(seed):
     box, rng = Box(), np.random.default_rng(seed)
-    time, id = 0, 0
-    for _ in range(400):
+    time = 0
+    for id in range(1, 401):
         time += int(rng.integers(0, 60))
-        id += 1
         note, length = int(rng.integers(60, 64)), int(rng.integers(48, 900))
         box.send(time + 200, ON, note, 64, id)
         box.send(time + 200 + length, OFF, note, 0, id)
