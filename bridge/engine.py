@@ -20,6 +20,7 @@ from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing
 from bridge.native import (
     SEMAPHORE_BYTES,
     acquire,
+    nap,
     now_ns,
     open_semaphore,
     post,
@@ -29,7 +30,7 @@ from bridge.native import (
 )
 from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
-from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
+from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
 from dsp.events import EVENT, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
@@ -37,6 +38,7 @@ from dsp.units import RATE
 
 # Words of the loop itself.
 STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
+PATIENT = 11  # 1: a file, so that the loop waits for a slow reader rather than lose events
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
 SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
@@ -90,6 +92,12 @@ def listen_step(listening):
     _follow_clock(listening)
     said, heard = hear_step(listening.hearing, listening.block[:n], listening.said)
     depart_step(listening.departure, listening.said[:said], listening.box)
+    if listening.words[PATIENT]:
+        while acquire(listening.words, STOP) == 0 and (
+            ring_ready(listening.events) > len(listening.events.data) // 2
+            or ring_ready(listening.heard) > len(listening.heard.data) // 2
+        ):
+            nap()
     if said:
         ring_write(listening.events, listening.said[:said])
         post(listening.tell)
@@ -238,8 +246,19 @@ class Engine:
         self.words[:] = 0
         self.words[[NS_PATH, SLACK]] = keep
 
-    def start(self, priority: int = 60, record: bool = False) -> None:
-        self.words[RECORD] = record
+    def start(self, priority: int = 60, record: bool = False, patient: bool = False) -> None:
+        """Listen on a thread of its own.
+
+        Parameters
+        ----------
+        priority
+            Realtime priority to ask for.
+        record
+            Keep what is heard for `heard`, which must then be called often.
+        patient
+            Wait for whoever reads events and sound, which a live source never may.
+        """
+        self.words[RECORD], self.words[PATIENT] = record, patient
 
         def loop() -> None:
             self.realtime = realtime.promote(priority)
@@ -358,6 +377,8 @@ def transcribe(
     progress
         Called with the source samples done so far.
     """
+    from bridge.slow import SlowLane, stages
+
     chain = None
     if raw and preset.plugins:
         from bridge.plugins import PluginChain
@@ -365,18 +386,21 @@ def transcribe(
         chain = PluginChain(preset.plugins, rate)
     lag = chain.delay if chain else 0
     state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
+    slow = SlowLane(stages(preset), int(state.params["ahead"][0]))
     out, closing, got, done = room(), Closing(), [np.zeros(0, EVENT)], 0
     for whole in blocks:
         for start in range(0, len(whole), BLOCK):
             block = np.ascontiguousarray(whole[start : start + BLOCK], np.float32)
             heard = chain.process(block) if chain else block
-            said, _ = hear_step(state, heard, out)
+            said, n = hear_step(state, heard, out)
             if said:
                 got.append(out[:said].copy())
+            got.extend(events for events, _ in slow.listen(state.heard[:n]))
         done += len(whole)
         if progress:
             progress(done)
     events = np.concatenate(got)
+    events = events[np.lexsort((events["id"], events["emitted"]))]
     closing.follow(events)
     time = int(state.counts[HEARD])
     tail = closing.events(time, time + int(state.params["ahead"][0]))

@@ -9,7 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from dsp.events import BEND, DRUM, EVENT, KINDS, LABELS, LEVEL, NOTE_OFF, NOTE_ON, ONSET, PITCH, REFINE, Label
+from dsp.events import (
+    BEND,
+    DRUM,
+    EVENT,
+    KEY,
+    KEYS,
+    KINDS,
+    LABELS,
+    LEVEL,
+    NOTE_OFF,
+    NOTE_ON,
+    ONSET,
+    PITCH,
+    REFINE,
+    Label,
+)
 from dsp.units import RATE
 
 Osc = tuple[str, list[str | int | float]]  # address without prefix, arguments
@@ -29,6 +44,8 @@ class Field:
             return round(int(value) / rate, 6)
         if self.column == "label":
             return getattr(labels[int(value)], LABEL_KEYS[self.key])
+        if self.key == "key":
+            return KEYS[int(number(value)) % len(KEYS)]
         if self.digits is None:
             return round(number(value))
         return round(number(value), self.digits) + 0.0  # no -0.0
@@ -36,6 +53,8 @@ class Field:
     def decode(self, said: Any, event: np.void, rate: int, labels: Sequence[Label]) -> None:
         if self.column in _SECONDS:
             event[self.column] = round(said * rate)
+        elif self.key == "key":
+            event[self.column] = KEYS.index(said)
         elif self.column != "label":
             event[self.column] = said
         elif self.key == "label":
@@ -87,6 +106,7 @@ TABLE: dict[int, Row] = {
     NOTE_OFF: Row((_REF, *_TIME, _NOTE, _CHANNEL), (("/note_off", "ii", ("ref", "note")),)),
     BEND: Row((_REF, *_TIME, Field("cents", "number", 2)), (("/bend", "if", ("ref", "cents")),)),
     PITCH: Row((*_TIME, Field("f0", "number", 3), _CONFIDENCE), (("/pitch", "ff", ("f0", "confidence")),)),
+    KEY: Row((*_TIME, Field("key", "number"), _CONFIDENCE), (("/key", "sf", ("key", "confidence")),)),
     LEVEL: Row((*_TIME, Field("level", "number", 2)), (("/level", "f", ("level",)),)),
 }
 

@@ -24,6 +24,7 @@ from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.settings import choice, number, switch
+from models.key import KeySettings
 
 MAX_BYTES = 64 * 1024  # a preset is a page of text; what is longer is something else
 MAX_TEXT = 400  # longest name, description or path [characters]
@@ -109,6 +110,7 @@ class Preset:
         default_factory=_general_midi, metadata={"doc": "MIDI note of each drum label", "key": "drums.map"}
     )
     notes: NoteSettings = field(default_factory=NoteSettings)
+    key: KeySettings = field(default_factory=KeySettings)
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)
     osc: OscSettings = field(default_factory=OscSettings)

@@ -20,6 +20,7 @@ from bridge.errors import PresetError
 from bridge.native import wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS
 from bridge.preset import Preset, load
+from bridge.slow import SlowLane, SlowThread, stages
 from bridge.sources.base import PERIOD, Source
 from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
@@ -114,6 +115,7 @@ class Session:
             chain = PluginLane(feed, preset.plugins, source.rate)
             feed = chain.feed
         self._chain = chain
+        self._slow: SlowThread | None = None
         both_jack = source.clock == FRAMES and jack_midi
         self.engine = Engine(
             preset,
@@ -173,7 +175,11 @@ class Session:
             closing.callback(self.port.close)
             priority = getattr(self.source, "priority", 0) or 60
             self.engine.publish()
-            self.engine.start(priority, self.record is not None)
+            if slow := stages(self.preset):
+                self._slow = SlowThread(SlowLane(slow, self.engine.ahead))
+                closing.callback(self._slow.close)
+            patient = getattr(self.source, "patient", False)
+            self.engine.start(priority, self.record is not None or self._slow is not None, patient)
             closing.callback(self.engine.stop)
             self.source.start()
             if self._chain:
@@ -192,13 +198,16 @@ class Session:
                 self._chain.close()
             self.engine.stop()
             self._pass_on()
+            if self._slow:
+                self._slow.close()
+                self._write(self._slow.events(self.engine.samples))
             self._write(self.engine.ending())
             if self.source.ended:
                 self._await_departure()
         end = {
             "xruns": self.source.xruns,
             "overruns": self.engine.overruns,
-            "late": self.port.late,
+            "late": self.port.late + (self._slow.late if self._slow else 0),
         }
         for sink in self.sinks:
             sink.close(end)
@@ -245,8 +254,13 @@ class Session:
     def _pass_on(self) -> None:
         if len(events := self.engine.events()):
             self._write(events)
-        while self.record is not None and len(sound := self.engine.heard()):
-            self.record.sound(sound)
+        while len(sound := self.engine.heard()):
+            if self.record is not None:
+                self.record.sound(sound)
+            if self._slow:
+                self._slow.put(sound)
+        if self._slow:
+            self._write(self._slow.events(self.engine.samples))
 
     def _write(self, events: np.ndarray) -> None:
         if not len(events):

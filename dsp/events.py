@@ -14,16 +14,19 @@ EVENT = np.dtype(
         ("kind", "u1"),
         ("channel", "u1"),  # MIDI channel 1..16, 0 where it has none
         ("label", "i2"),  # row of LABELS, -1 where it has none
-        ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS
+        ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS; row of KEYS
         ("value", "f4"),  # velocity 0..1
         ("confidence", "f4"),  # 0..1
     ],
     align=True,
 )
 
-(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL) = range(8)
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY) = range(9)
 
-KINDS = ("onset", "drum", "refine", "note_on", "note_off", "bend", "pitch", "level")
+KINDS = ("onset", "drum", "refine", "note_on", "note_off", "bend", "pitch", "level", "key")
+
+TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+KEYS = tuple(f"{tonic} {scale}" for scale in ("major", "minor") for tonic in TONICS)  # `number` of a KEY
 
 
 class Label(NamedTuple):

@@ -16,7 +16,7 @@ from bridge.messages import (
     start_line,
     velocity_byte,
 )
-from dsp.events import BEND, DRUM, EVENT, KINDS, LEVEL, NOTE_OFF, NOTE_ON, ONSET, PITCH, REFINE
+from dsp.events import BEND, DRUM, EVENT, KEY, KINDS, LEVEL, NOTE_OFF, NOTE_ON, ONSET, PITCH, REFINE
 
 LINES = {
     ONSET: '{"kind":"onset","id":7,"time":1.234500,"emitted":1.238500,"velocity":0.71,"confidence":0.99}',
@@ -29,6 +29,7 @@ LINES = {
     NOTE_OFF: '{"kind":"note_off","id":31,"ref":20,"time":1.500000,"emitted":1.520000,"note":64,"channel":1}',
     BEND: '{"kind":"bend","id":25,"ref":20,"time":1.200000,"emitted":1.210000,"cents":-12.5}',
     PITCH: '{"kind":"pitch","id":26,"time":1.200000,"emitted":1.210000,"f0":82.41,"confidence":0.9}',
+    KEY: '{"kind":"key","id":28,"time":4.200000,"emitted":4.200000,"key":"A minor","confidence":0.6}',
     LEVEL: '{"kind":"level","id":27,"time":1.200000,"emitted":1.200000,"level":-18.25}',
 }
 
@@ -40,6 +41,7 @@ OSC = {
     NOTE_OFF: [("/e/note_off", [20, 64])],
     BEND: [("/e/bend", [20, -12.5])],
     PITCH: [("/e/pitch", [82.41, 0.9])],
+    KEY: [("/e/key", ["A minor", 0.6])],
     LEVEL: [("/e/level", [-18.25])],
 }
 

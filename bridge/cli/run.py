@@ -62,6 +62,11 @@ def perform(args: argparse.Namespace, preset: Any) -> Any:
 
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", args.name):
         raise UsageError(f"--name {args.name!r}: up to 40 letters, digits, - and _")
+    if args.source.endswith(",fast") and args.midi not in ("", "none"):
+        raise UsageError(
+            "MIDI cannot leave faster than real time",
+            hint="leave ,fast out, or --midi none; earwire transcribe writes a MIDI file",
+        )
     with ExitStack() as opened_parts:
         opened = open_source(args.source, preset, args.name)
         opened_parts.callback(opened.source.close)

@@ -39,6 +39,7 @@ class StreamSource:
 
     def __init__(self, name: str, blocks: Iterator[np.ndarray], rate: int, pace: str = "real") -> None:
         self.name, self.rate, self._blocks, self._pace = name, rate, blocks, pace
+        self.patient = pace == "fast"
         self.feed = feed()
         self.feed.control[PERIOD] = BLOCK
         self.path_ns = BLOCK * 1_000_000_000 // rate + SLACK_NS
