@@ -9,10 +9,11 @@ import numpy as np
 
 from bridge.departure import declared
 from bridge.engine import transcribe
+from bridge.errors import AudioFileError
 from bridge.patch import take_of
 from bridge.preset import Preset
 from bridge.sources.files import check_channels, mixdown, open_audio
-from dsp.resample import Resample
+from dsp.resample import HIGHEST, LOWEST, Resample
 from dsp.stage import Spec
 from dsp.units import RATE
 
@@ -48,6 +49,11 @@ def transcribe_file(
     """
     with open_audio(path) as file:
         check_channels(preset.source.channels, file.channels, str(path))
+        if not LOWEST <= file.rate <= HIGHEST:
+            raise AudioFileError(
+                f"{path}: a rate of {file.rate} Hz is outside {LOWEST}..{HIGHEST}",
+                "convert it first, e.g. ffmpeg -i IN -ar 48000 OUT.wav",
+            )
         take = take_of(file)
         expected = file.frames or 0
 

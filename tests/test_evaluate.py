@@ -212,6 +212,9 @@ def test_the_command_transcribes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert set(played) >= {54, 56, 58, 60}
     assert main(["transcribe", files[0], "-q", "-p", "guitar"]) == 0
     assert (tmp_path / "a/x.mid").is_file() and capsys.readouterr().out == ""
+    soundfile.write(tmp_path / "slow.wav", sound[:4000], 4_000)
+    assert main(["transcribe", str(tmp_path / "slow.wav")]) == 1
+    assert "4000 Hz is outside" in capsys.readouterr().err
     assert main(["transcribe", files[0], files[0]]) == 2
     assert main(["transcribe", files[0], "-o", files[0]]) == 2
     assert "would be replaced" in capsys.readouterr().err

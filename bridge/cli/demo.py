@@ -124,18 +124,16 @@ def _compare(scene: Scene, events: np.ndarray) -> str:
 
     truth = PERFORMANCES / f"{scene.name}.txt"
     result = pooled([SCORES[scene.task](truth, events)])
-    delay = f", {result['delay_ms']['median']:.0f} ms after it sounded" if result["delay_ms"] else ""
+    delay = result["delay_ms"]
+    known = f", typically known {delay['median']:.0f} ms after they began" if delay else ""
     if scene.task == "notes":
         n = result["scores"]["notes"]
-        return (
-            f"guitar: heard {n['hit']} of {n['hit'] + n['missed']} notes{_extra(n['extra'])}, "
-            f"each known within {result['waited_ms']:.0f} ms of its start"
-        )
+        return f"guitar: heard {n['hit']} of {n['hit'] + n['missed']} notes{_extra(n['extra'])}{known}"
     strokes = pooled([score_onsets(truth, events)])["scores"]["onsets"]
     named = result["scores"]["micro of five"]
     return (
-        f"drums:  heard {strokes['hit']} of {strokes['hit'] + strokes['missed']} strokes{_extra(strokes['extra'])}; "
-        f"named {named['hit']} of {named['hit'] + named['missed']} drums{_extra(named['extra'])}, typically{delay[1:]}"
+        f"drums:  heard {strokes['hit']} of {strokes['hit'] + strokes['missed']} strokes{_extra(strokes['extra'])}, "
+        f"named {named['hit']} of {named['hit'] + named['missed']} drums{_extra(named['extra'])}{known}"
     )
 
 
