@@ -39,6 +39,7 @@ from dsp.units import HOP, samples
 ROOM = 16  # most events one hop can bring, with much to spare
 PAST = 128  # hops of history: 171 ms
 PITCH_EVERY = samples(10)
+BEND_LEAST = 6  # cents that are worth a bend
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +63,43 @@ PARAMS = np.dtype(
         ("decision", "i8"),  # [samples]
         ("gate", "f8"),  # softest level that is heard [dB]
         ("clear", "f8"),  # likeness of a note
-        ("rise", "f8"),  # of energy, that opens an attack [dB]
-        ("rerise", "f8"),  # the same soon after an attack
-        ("news", "f8"),  # rise of the news that opens an attack [dB]
-        ("news_floor", "f8"),  # news below this is no news [dB below the sound]
-        ("news_loud", "f8"),  # news above this has a pitch of its own [dB below the sound]
-        ("same_rise", "f8"),  # rise that strikes the same note again [dB]
-        ("same_news", "f8"),  # or news that does
         ("keen", "f8"),  # how good the first peak must be against the best
-        ("wait", "f8"),  # periods to see before a note is believed
+        ("rise", "f8"),  # of the sound, that opens an attack [dB]
+        ("news", "f8"),  # of the news, that opens one
+        ("same_rise", "f8"),  # of the sound, that strikes the same note again [dB]
+        ("same_news", "f8"),  # of the news, that does
+        ("news_floor", "f8"),  # news below this is no news [dB over the sound]
+        ("news_loud", "f8"),  # news above this has a pitch of its own [dB over the sound]
+        ("wait", "f8"),  # periods of an attack to hear before its pitch is believed
         ("wait_ms", "f8"),  # and at least so long
-        ("same_wait_ms", "f8"),  # the same for the note that sounds already
-        ("stay", "f8"),  # hops a pitch must stay to be a note with an attack
+        ("stay", "f8"),  # hops that pitch must have stayed
         ("low_stay", "f8"),  # and for each slow sample of its period
-        ("settle", "f8"),  # hops a pitch must stay to be a note without one
-        ("leave", "f8"),  # semitones from the note that are another note
-        ("broke", "f8"),  # share of news in the sound that opens an attack [dB]
-        ("breaks", "f8"),  # when it has risen so much within 64 ms [dB]
-        ("settle_news", "f8"),
-        ("ring", "f8"),  # hops that the note before may ring on
-        ("settle_back", "f8"),  # hops its pitch must stay to be a note again
-        ("keen_low", "f8"),
-        ("keen_high", "f8"),
-        ("doubt_ms", "f8"),
-        ("steady", "f8"),
-        ("between", "f8"),
-        ("dither", "f8"),
+        ("settle", "f8"),  # hops a pitch must be still to be a note without an attack
+        ("settle_shadow", "f8"),  # hops a multiple of the period that sounds must stay
         ("width", "f8"),  # semitones that a pitch may wander and be still
-        ("leave_soft", "f8"),  # semitones from the note that are another note without an attack
-        ("shade", "f8"),
-        ("settle_shadow", "f8"),
+        ("leave", "f8"),  # semitones from a note that are another note
+        ("leave_still", "f8"),  # the same without an attack
+        ("between", "f8"),  # semitones from a number that are between two
+        ("dither", "f8"),  # hops to wait for a pitch between two numbers
+        ("shade", "f8"),  # part of a period by which a multiple of it may miss
         ("swell", "f8"),  # rise that lets a note come back after its end [dB]
+        ("ring", "f8"),  # hops that the note before may ring on
         ("refractory", "f8"),  # hops between two attacks
         ("patience", "f8"),  # hops an attack waits for a pitch
         ("fall", "f8"),  # of level within `fall_hops`, that ends a note [dB]
         ("fall_hops", "i8"),
+    ],
+    align=True,
+)
+
+HEARD = np.dtype(
+    [
+        ("lag", "f8"),  # period [slow samples], 0 for none
+        ("sure", "f8"),  # its likeness
+        ("midi", "f8"),
+        ("loud", "f8"),  # level over a period [dB]
+        ("voiced", "i8"),
+        ("shadow", "i8"),  # a multiple of the period that sounds, so perhaps no note at all
     ],
     align=True,
 )
@@ -124,15 +127,15 @@ ATTACK = np.dtype(
         ("open", "i8"),  # 1 while it waits for a pitch
         ("time", "i8"),  # [samples]
         ("struck", "i8"),  # hop of it
-        ("rise", "f8"),  # strongest rise of the sound [dB]
-        ("news", "f8"),  # strongest rise of the news [dB]
+        ("rise", "f8"),  # strongest of the sound since [dB]
+        ("news", "f8"),  # strongest of the news since [dB]
+        ("loud", "f8"),  # highest level since [dB]
         ("midi", "f8"),  # pitch that is being watched
         ("stay", "f8"),  # hops it has stayed
+        ("came", "i8"),  # sample at which it came
         ("low", "f8"),  # least and greatest of it while it is still [MIDI]
         ("high", "f8"),
         ("still", "f8"),  # hops it has been still
-        ("came", "i8"),  # sample at which it came
-        ("loud", "f8"),  # highest level since [dB]
     ],
     align=True,
 )
@@ -146,9 +149,9 @@ class LineState(NamedTuple):
     news: LagState  # the sound less the note that sounds
     clock: np.ndarray  # (1,) samples heard
     power: np.ndarray  # (3, PAST) power of each hop: the sound, its difference, the news
-    share: np.ndarray  # (PAST,) of the news in the sound [dB]
     level: np.ndarray  # (PAST,) level over a period [dB]
     last: np.ndarray  # (1,) newest sample, for the difference
+    heard: np.ndarray  # (1,) HEARD
     note: np.ndarray  # (1,) NOTE
     attack: np.ndarray  # (1,) ATTACK
 
@@ -162,48 +165,38 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
-    params["clear"] = 0.8505 - 0.16 * daring
+    params["clear"] = 0.85 - 0.16 * daring
+    params["keen"] = 0.72
     params["rise"] = 6 - 4 * daring
-    params["rerise"] = 9 - 4 * daring
     params["news"] = 6 - 4 * daring
+    params["same_rise"] = 3 - 2 * daring
+    params["same_news"] = 14 - 4 * daring
     params["news_floor"] = -26
-    params["news_loud"] = -8.491
-    params["same_rise"] = 3 - 4 * daring
-    params["same_news"] = 15.71 - 4 * daring
-    params["keen"] = 0.7276
-    params["wait"] = 2.22
+    params["news_loud"] = -8.5
+    params["wait"] = 2.2
     params["wait_ms"] = 9
-    params["same_wait_ms"] = 12.13
     params["stay"] = 1
     params["low_stay"] = 0.015
-    params["settle"] = 13.26
-    params["leave"] = 0.5522
-    params["broke"] = 3
-    params["breaks"] = 7.026
-    params["settle_news"] = 13.63
-    params["ring"] = 238.7
-    params["settle_back"] = 29.35
-    params["keen_low"] = 0.6791
-    params["keen_high"] = 0.914
-    params["doubt_ms"] = 4.605
-    params["steady"] = 0.2125
-    params["between"] = 0.3862
-    params["dither"] = 36.88
-    params["width"] = 0.25
-    params["leave_soft"] = 0.7
-    params["shade"] = 0.02
+    params["settle"] = 13
     params["settle_shadow"] = 40
-    params["swell"] = 4.043
+    params["width"] = 0.25
+    params["leave"] = 0.55
+    params["leave_still"] = 0.7
+    params["between"] = 0.38
+    params["dither"] = 36
+    params["shade"] = 0.02
+    params["swell"] = 4
+    params["ring"] = 240
     params["refractory"] = 30
-    params["patience"] = 63.65
-    params["fall"] = 7.143
-    params["fall_hops"] = 36
+    params["patience"] = 80
+    params["fall"] = 7
+    params["fall_hops"] = 38
     return params
 
 
 def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
     """All that the notes of one line remember; `ids` (1,) counts the events of all detectors."""
-    note, attack = np.zeros(1, NOTE), np.zeros(1, ATTACK)
+    attack = np.zeros(1, ATTACK)
     attack["struck"] = -1000
     search = pitch_params(notes.low, notes.high)
     return LineState(
@@ -214,10 +207,10 @@ def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
         news=lag_state(search.copy()),
         clock=np.zeros(1, np.int64),
         power=np.full((3, PAST), 1e-12),
-        share=np.zeros(PAST),
         level=np.full(PAST, -120.0),
         last=np.zeros(1, np.float32),
-        note=note,
+        heard=np.zeros(1, HEARD),
+        note=np.zeros(1, NOTE),
         attack=attack,
     )
 
@@ -257,26 +250,31 @@ def _velocity(level):
 
 
 @kernel
-def _fell(level, now, depth):
-    """Samples back to where the level fell below `depth` for good."""
-    back = 1
-    while back < PAST - 2 and level[(now - back) % PAST] < depth:
-        back += 1
-    return back * HOP
+def _midi(lag):
+    return 69 + 12 * np.log2(SLOW / lag / 440) if lag > 0 else 0.0
+
+
+@kernel
+def _listen(state, x, now):
+    """Take in one hop: its powers, and the likeness of every lag."""
+    whole, edge, last = 1e-14, 1e-14, state.last[0]
+    for i in range(HOP):
+        whole += x[i] * x[i]
+        edge += (x[i] - last) * (x[i] - last)
+        last = x[i]
+    state.last[0] = last
+    state.power[0, now % PAST] = whole / HOP
+    state.power[1, now % PAST] = edge / HOP
+    slow_step(state.slow, x, state.sound.tape, tape_room(state.sound))
+    lag_step(state.sound)
 
 
 @kernel
 def _subtract(sound, news, period):
-    """Write the newest chunk less itself one period ago; returns its mean power."""
+    """Write the newest chunk less itself one period ago, or as it is; returns its mean power."""
     tape, start, to = sound.tape, sound.head[0], tape_room(news)
-    gain = 0.0
     whole = int(period)
     f = period - whole
-    if period > 0:
-        width = CHUNK * max(FLOOR, whole // CHUNK + 1)
-        past = sound.energy[width + whole] - sound.energy[whole]
-        gain = min(1.0, max(0.5, sound.sums[whole] / (past + 1e-12)))
-        gain = 1.0
     # Lagrange's cubic through four samples around the point one period ago.
     a = -f * (f - 1) * (f - 2) / 6
     b = (f + 1) * (f - 1) * (f - 2) / 2
@@ -284,31 +282,186 @@ def _subtract(sound, news, period):
     d = (f + 1) * f * (f - 1) / 6
     power = 0.0
     for i in range(CHUNK):
-        at = start + i + whole
         y = float(tape[start + i])
-        if gain > 0:
-            y -= gain * (a * tape[at - 1] + b * tape[at] + c * tape[at + 1] + d * tape[at + 2])
+        if period > 0:
+            at = start + i + whole
+            y -= a * tape[at - 1] + b * tape[at] + c * tape[at + 1] + d * tape[at + 2]
         news.tape[to + i] = y
         power += y * y
     return power / CHUNK
 
 
 @kernel
-def _midi(lag):
-    return 69 + 12 * np.log2(SLOW / lag / 440) if lag > 0 else 0.0
+def _follow(state, now, young):
+    """The pitch of this hop: of the sound, or of the news where the sound says nothing new."""
+    p, heard, note, power = state.params[0], state.heard[0], state.note[0], state.power
+    sound, news = state.sound, state.news
+    lag, sure = lag_search(sound, note.period if note.id > 0 else 0.0, p.keen, 0.0)
+    width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
+    loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
+    state.level[now % PAST] = loud
+    # What has just stopped still fills the stretch that is compared.
+    alive = power[0, now % PAST] + power[0, (now - 1) % PAST] > 10 ** ((loud - 25) / 10)
+    heard.lag, heard.sure, heard.midi, heard.loud = lag, sure, _midi(lag), loud
+    heard.voiced = alive and lag > 0 and sure > p.clear and loud > p.gate
+    # The note that sounds and the one before have a common multiple, which is no note.
+    times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
+    heard.shadow = times >= 2 and abs(lag - times * note.period) < p.shade * lag
+
+    power[2, now % PAST] = _subtract(sound, news, note.period) + 10 ** ((loud + p.news_floor) / 10)
+    lag_step(news)
+    ringing = young < p.ring
+    new = heard.voiced and not heard.shadow and abs(heard.midi - note.midi) > p.leave
+    if new and not (ringing and abs(heard.midi - note.before) < p.leave):
+        return
+    lag, sure = lag_search(news, 0.0, p.keen, 0.0)
+    fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
+    told = alive and note.period > 0 and lag > 0 and sure > p.clear
+    if told and fresh > loud + p.news_loud and fresh > p.gate:
+        midi = _midi(lag)
+        if abs(midi - note.midi) > p.leave and not (ringing and abs(midi - note.before) < p.leave):
+            heard.lag, heard.sure, heard.midi = lag, sure, midi
+            heard.voiced, heard.shadow = 1, 0
+
+
+@kernel
+def _strike(state, now, emitted, young):
+    """Open an attack where the sound or the news rises."""
+    p, attack, loud = state.params[0], state.attack[0], state.heard[0].loud
+    rise = max(_rise(state.power[0], now), _rise(state.power[1], now))
+    # Just after a note began, what is subtracted has changed and the news with it.
+    novel = _rise(state.power[2], now) if state.note[0].period > 0 and young >= 24 else 0.0
+    rests = not attack.open and now - attack.struck > p.refractory
+    if rests and (rise > p.rise or novel > p.news) and loud > p.gate - 12:
+        attack.open = 1
+        attack.time = emitted - 2 * HOP
+        attack.struck = now
+        attack.rise = attack.news = 0.0
+        attack.loud = -120.0
+        attack.stay = 0
+    attack.rise = max(attack.rise, rise)
+    attack.news = max(attack.news, novel)
+    attack.loud = max(attack.loud, loud)
+    if now - attack.struck > p.patience:
+        attack.open = 0
+
+
+@kernel
+def _watch(p, attack, heard, emitted):
+    """How long the pitch has stayed where it is, and how long it has been quite still."""
+    if not heard.voiced:
+        attack.stay = max(0.0, attack.stay - 0.5)
+        attack.still = max(0.0, attack.still - 0.5)
+        return
+    midi = heard.midi
+    if abs(midi - attack.midi) >= 0.5:
+        attack.midi = attack.low = attack.high = midi
+        attack.stay = attack.still = 0
+        attack.came = emitted - HOP
+        return
+    attack.low, attack.high = min(attack.low, midi), max(attack.high, midi)
+    attack.still += 1
+    if attack.high - attack.low >= p.width:
+        attack.low = attack.high = midi
+        attack.still = 0
+    attack.stay += 1
+    attack.midi += (midi - attack.midi) / min(attack.stay + 1, 6)
+
+
+@kernel
+def _begins(p, note, attack, heard, now, emitted):
+    """When a note began that is now believed [samples], -1 for none."""
+    if not heard.voiced:
+        return -1
+    if attack.stay < (p.settle_shadow if heard.shadow else max(p.stay, p.low_stay * heard.lag)):
+        return -1
+    away = abs(attack.midi - note.midi)
+    same = note.ended < 300 and away < p.leave
+    if attack.open:
+        seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
+        if seen < max(p.wait * heard.lag, p.wait_ms * SLOW / 1000):
+            return -1
+        if abs(attack.midi - np.floor(attack.midi + 0.5)) > p.between and now - attack.struck < p.dither:
+            return -1
+        if same and attack.rise < p.same_rise and attack.news < p.same_news:
+            return -1
+        return attack.time
+    if attack.still < p.settle:
+        return -1
+    if same and (note.id > 0 or heard.loud < note.low + p.swell):
+        return -1
+    if note.id > 0 and away < p.leave_still:
+        return -1
+    return max(0, attack.came - int(heard.lag * FACTOR))
+
+
+@kernel
+def _begin(state, start, emitted, out, n):
+    """End the note that sounds and begin the one that is watched."""
+    note, attack, sure, ids = state.note[0], state.attack[0], state.heard[0].sure, state.ids
+    start = max(start, emitted - state.params[0].decision)
+    if note.id > 0:
+        _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.midi, 0.0, sure)
+        n += 1
+    note.before = note.midi
+    note.midi = np.floor(attack.midi + 0.5)
+    note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, note.midi, _velocity(attack.loud), sure)
+    note.since = note.bent = emitted
+    note.smooth = attack.midi
+    note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
+    note.bend = 0.0
+    note.lost = note.ended = 0
+    attack.open = 0
+    attack.loud = state.heard[0].loud
+    return n + 1
+
+
+@kernel
+def _hold(state, now, emitted, out, n):
+    """Follow the note that sounds: its bend and its end."""
+    p, note, attack, heard, level = (
+        state.params[0],
+        state.note[0],
+        state.attack[0],
+        state.heard[0],
+        state.level,
+    )
+    if heard.voiced and abs(heard.midi - note.smooth) < 0.8:
+        note.smooth += 0.25 * (heard.midi - note.smooth)
+        note.period = heard.lag
+        note.lost = 0
+    elif not heard.voiced:
+        note.lost += 1
+    high = level[(now - p.fall_hops) % PAST]
+    fallen = high - heard.loud > p.fall and emitted - note.since > p.fall_hops * HOP // 2
+    if fallen or heard.loud < p.gate - 6 or note.lost > 40:
+        back = 1
+        while back < PAST - 2 and level[(now - back) % PAST] < high - 3:
+            back += 1
+        end = max(emitted - back * HOP, emitted - p.decision)
+        _say(out, n, state.ids, note.id, end, emitted, NOTE_OFF, note.midi, 0.0, heard.sure)
+        note.id = note.ended = 0
+        note.low = heard.loud
+        attack.stay = attack.still = 0
+        return n + 1
+    cents = 100 * (note.smooth - note.midi)
+    due = p.bend and heard.voiced and emitted - note.bent >= PITCH_EVERY
+    if due and abs(cents - note.bend) > BEND_LEAST:
+        _say(out, n, state.ids, note.id, emitted - HOP, emitted, BEND, cents, 0.0, heard.sure)
+        note.bend = cents
+        note.bent = emitted
+        return n + 1
+    return n
 
 
 @kernel
 def line_step(state, x, out):
     """Notes of each hop, x (n, HOP) -> events in `out`, at most ROOM a hop; returns how many."""
-    p, ids = state.params[0], state.ids
+    p, note, attack, heard = state.params[0], state.note[0], state.attack[0], state.heard[0]
     if p.enabled == 0:
         state.clock[0] += HOP * x.shape[0]
         return 0
-    sound, news, power, level = state.sound, state.news, state.power, state.level
-    share = state.share
-    note, attack = state.note[0], state.attack[0]
-    for lags in (sound, news):
+    for lags in (state.sound, state.news):
         lags.params[0].shortest = p.shortest
         lags.params[0].longest = p.longest
     n = 0
@@ -316,166 +469,26 @@ def line_step(state, x, out):
         now = state.clock[0] // HOP
         state.clock[0] += HOP
         emitted = state.clock[0]
-        oldest = emitted - p.decision
-
-        whole, edge, last = 1e-14, 1e-14, state.last[0]
-        for i in range(HOP):
-            whole += x[hop, i] * x[hop, i]
-            edge += (x[hop, i] - last) * (x[hop, i] - last)
-            last = x[hop, i]
-        state.last[0] = last
-        power[0, now % PAST] = whole / HOP
-        power[1, now % PAST] = edge / HOP
-
-        slow_step(state.slow, x[hop], sound.tape, tape_room(sound))
-        lag_step(sound)
-        expected = note.period if note.id > 0 else 0.0
-        lag, sure = lag_search(sound, expected, p.keen, 0.0)
-        width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
-        loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
-        level[now % PAST] = loud
-        # What has just stopped still fills the stretch that is compared.
-        alive = power[0, now % PAST] + power[0, (now - 1) % PAST] > 10 ** ((loud - 25) / 10)
-        voiced = alive and lag > 0 and sure > p.clear and loud > p.gate
-        midi = _midi(lag)
-
-        # What the note that sounds does not explain.
-        floor = 10 ** ((loud + p.news_floor) / 10)
-        power[2, now % PAST] = _subtract(sound, news, note.period) + floor
-        lag_step(news)
-        fresh_lag, fresh_sure = lag_search(news, 0.0, p.keen, 0.0)
-        fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
-        young = (emitted - note.since) / HOP
-        told = alive and note.period > 0 and fresh_lag > 0 and fresh_sure > p.clear and fresh > loud + p.news_loud and fresh > p.gate
-        fromnews = False
-        doubt = abs(lag_search(sound, expected, p.keen_low, 0.0)[0] - lag_search(sound, expected, p.keen_high, 0.0)[0]) > 1.0
-        times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
-        shadow = times >= 2 and abs(lag - times * note.period) < p.shade * lag
-        new = voiced and not shadow and abs(midi - note.midi) > p.leave
-        new = new and not (young < p.ring and abs(midi - note.before) < p.leave)
-        if told and not new:  # (the note before is news too, but no new note)
-            fresh_midi = _midi(fresh_lag)
-            echo = young < p.ring and abs(fresh_midi - note.before) < p.leave
-            if abs(fresh_midi - note.midi) > p.leave and not echo:
-                midi, lag, sure, voiced, fromnews = fresh_midi, fresh_lag, fresh_sure, True, True
-                shadow = False
-
-        # An attack opens.
-        rise, novel = max(_rise(power[0], now), _rise(power[1], now)), _rise(power[2], now)
-        if note.period == 0 or young < 24:
-            novel = 0.0
-        soon = now - attack.struck < 2 * p.refractory
-        share[now % PAST] = ratio = 10 * np.log10((power[2, now % PAST] + power[2, (now - 1) % PAST]) / 2 + 1e-14) - loud
-        calm = ratio
-        for back in range(1, 48):
-            calm = min(calm, share[(now - back) % PAST])
-        broke = ratio > p.broke and ratio - calm > p.breaks and note.period > 0 and young > 48
-        if (rise > (p.rerise if soon else p.rise) or novel > p.news or broke) and loud > p.gate - 12:
-            if now - attack.struck > p.refractory and not attack.open:
-                attack.open = 1
-                attack.time = emitted - 2 * HOP
-                attack.loud = -120.0
-                attack.stay = 0
-                attack.struck = now
-                attack.rise = 0.0
-                attack.news = 0.0
-        attack.loud = max(attack.loud, loud)
-        attack.rise = max(attack.rise, rise)
-        attack.news = max(attack.news, novel)
-        if attack.open and now - attack.struck > p.patience:
-            attack.open = 0
-
-        # A pitch is watched.
-        if voiced and abs(midi - attack.midi) < 0.5:
-            attack.low, attack.high = min(attack.low, midi), max(attack.high, midi)
-            if attack.high - attack.low < p.width:
-                attack.still += 1
-            else:
-                attack.low = attack.high = midi
-                attack.still = 0
-            attack.stay += 1
-            attack.midi += (midi - attack.midi) / min(attack.stay + 1, 6)
-        elif voiced:
-            attack.midi = attack.low = attack.high = midi
-            attack.stay = attack.still = 0
-            attack.came = emitted - HOP
-        else:
-            attack.stay = max(0.0, attack.stay - 0.5)
-            attack.still = max(0.0, attack.still - 0.5)
-
-        begun = False
-        start = emitted
-        if voiced and attack.stay >= (p.settle_shadow if shadow else max(p.stay, p.low_stay * lag)):
-            same = note.ended < 300 and abs(attack.midi - note.midi) < p.leave
-            if attack.open:
-                seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
-                least = (p.same_wait_ms if same else p.wait_ms) * SLOW / 1000
-                if doubt:
-                    least += p.doubt_ms * SLOW / 1000
-                begun = seen >= max(p.wait * lag, least)
-                middle = abs(attack.midi - np.floor(attack.midi + 0.5))
-                if (abs(midi - attack.midi) > p.steady or middle > p.between) and now - attack.struck < p.dither:
-                    begun = False
-                if same:
-                    begun = begun and (attack.rise > p.same_rise or attack.news > p.same_news)
-                start = attack.time
-            elif attack.still >= (p.settle_back if abs(attack.midi - note.before) < p.leave and young < p.ring else p.settle_news if fromnews else p.settle):
-                begun = not same or (note.id == 0 and loud > note.low + p.swell)
-                begun = begun and (note.id == 0 or abs(attack.midi - note.midi) > p.leave_soft)
-                start = attack.came - int(lag * FACTOR)
-        if begun:
-            number = np.floor(attack.midi + 0.5)
-            start = max(start, oldest)
-            if note.id > 0:
-                _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.midi, 0.0, sure)
-                n += 1
-            note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, number, _velocity(attack.loud), sure)
-            n += 1
-            note.before = note.midi
-            note.midi = number
-            note.smooth = attack.midi
-            note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
-            note.since = emitted
-            note.ended = 0
-            note.bend = 0.0
-            note.bent = emitted
-            note.lost = 0
-            attack.open = 0
-            attack.loud = loud
+        young = (emitted - note.since) // HOP
+        _listen(state, x[hop], now)
+        _follow(state, now, young)
+        _strike(state, now, emitted, young)
+        _watch(p, attack, heard, emitted)
+        start = _begins(p, note, attack, heard, now, emitted)
+        if start >= 0:
+            n = _begin(state, start, emitted, out, n)
         elif note.id > 0:
-            if voiced and abs(midi - note.smooth) < 0.8:
-                note.smooth += 0.25 * (midi - note.smooth)
-                note.period = lag
-                note.lost = 0
-            elif not voiced:
-                note.lost += 1
-            high = level[(now - p.fall_hops) % PAST]
-            fallen = high - loud > p.fall and emitted - note.since > p.fall_hops * HOP // 2
-            if fallen or loud < p.gate - 6 or note.lost > 40:
-                off = max(emitted - _fell(level, now, high - 3), oldest)
-                _say(out, n, ids, note.id, off, emitted, NOTE_OFF, note.midi, 0.0, sure)
-                n += 1
-                note.id = 0
-                note.ended = 0
-                note.low = loud
-                attack.stay = 0.0
-            elif p.bend and voiced and emitted - note.bent >= PITCH_EVERY:
-                cents = 100 * (note.smooth - note.midi)
-                if abs(cents - note.bend) > 6:
-                    _say(out, n, ids, note.id, emitted - HOP, emitted, BEND, cents, 0.0, sure)
-                    n += 1
-                    note.bend = cents
-                    note.bent = emitted
+            n = _hold(state, now, emitted, out, n)
         else:
             note.ended += 1
-            note.low = min(note.low, loud)
-            if note.ended > 300 or loud < p.gate:
+            note.low = min(note.low, heard.loud)
+            if note.ended > 300 or heard.loud < p.gate:
                 note.period = 0.0
-
-        if p.pitch and (emitted - DELAY) // PITCH_EVERY > note.reported:
-            note.reported = (emitted - DELAY) // PITCH_EVERY
-            f0 = SLOW / lag if voiced else 0.0
-            _say(out, n, ids, 0, note.reported * PITCH_EVERY, emitted, PITCH, f0, 0.0, sure)
+        grid = (emitted - DELAY) // PITCH_EVERY
+        if p.pitch and grid > note.reported:
+            note.reported = grid
+            f0 = SLOW / heard.lag if heard.voiced else 0.0
+            _say(out, n, state.ids, 0, grid * PITCH_EVERY, emitted, PITCH, f0, 0.0, heard.sure)
             n += 1
     return n
 
@@ -498,6 +511,8 @@ class Line(KernelStage):
         (spec,) = specs
         out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
         self._ready(
-            line_state(self.settings, np.zeros(1, np.int64)), np.zeros((0, HOP), np.float32), np.zeros(ROOM, EVENT)
+            line_state(self.settings, np.zeros(1, np.int64)),
+            np.zeros((0, HOP), np.float32),
+            np.zeros(ROOM, EVENT),
         )
         return out
