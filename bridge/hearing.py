@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bridge.errors import SourceError
 from bridge.native import thread_ns
 from dsp.events import EVENT
 from dsp.kernel import kernel
-from dsp.resample import Resample, ResampleState, resample_step
+from dsp.resample import HIGHEST, LOWEST, Resample, ResampleState, resample_step
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, gain
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
@@ -54,6 +55,10 @@ def hearing(settings: EarSettings, rate: int, gain_db: float = 0.0, lag: int = 0
     ahead
         Newer input that a recorded source already depended on [samples at 48 kHz].
     """
+    if not LOWEST <= rate <= HIGHEST:
+        raise SourceError(
+            f"a rate of {rate} Hz is outside {LOWEST}..{HIGHEST}", hint="convert the sound to 48000 Hz first"
+        )
     resample = Resample()
     resample.prepare(Spec(rate, capacity=BLOCK))
     waits = resample.delay + -(-lag * RATE // rate) + ahead

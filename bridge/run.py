@@ -172,6 +172,7 @@ class Session:
                 signal.signal(getattr(signal, name), self.stop)
         self.port.wait()
         with contextlib.ExitStack() as closing:
+            closing.callback(self._close_sinks)
             closing.callback(self.port.close)
             priority = getattr(self.source, "priority", 0) or 60
             self.engine.publish()
@@ -204,14 +205,19 @@ class Session:
             self._write(self.engine.ending())
             if self.source.ended:
                 self._await_departure()
-        end = {
+        return Summary(self.engine.samples / RATE, self.meters.hits, self.meters.notes, **self._counted())
+
+    def _counted(self) -> dict[str, int]:
+        return {
             "xruns": self.source.xruns,
             "overruns": self.engine.overruns,
             "late": self.port.late + (self._slow.late if self._slow else 0),
         }
+
+    def _close_sinks(self) -> None:
+        end = self._counted()
         for sink in self.sinks:
             sink.close(end)
-        return Summary(self.engine.samples / RATE, self.meters.hits, self.meters.notes, **end)
 
     def _await_departure(self) -> None:
         """Let what is already on its way leave before the port closes."""
@@ -231,6 +237,8 @@ class Session:
             if time.monotonic() - tick >= TICK:
                 tick = time.monotonic()
                 self._tend()
+                if any(getattr(sink, "gone", False) for sink in self.sinks):
+                    return  # whoever read the event lines has left
                 if self.source.ended and self.engine.idle():
                     self._pass_on()
                     return

@@ -47,6 +47,8 @@ class AudioFile:
     channels : int
     frames : int or None
         Length by the file's own word [samples]; None where it does not say.
+    comment : str
+        What the file says of itself.
     warning : str
         What is wrong with a file that plays all the same, or "". Complete only once it has been read.
 
@@ -60,6 +62,7 @@ class AudioFile:
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.frames: int | None = file.frames if file.frames < 2**62 else None
+        self.comment: str = file.comment or ""
         self.warning = _cut_short(path, file)
         self._file = file
         self._error = error
