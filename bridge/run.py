@@ -237,7 +237,7 @@ class Session:
             if time.monotonic() - tick >= TICK:
                 tick = time.monotonic()
                 self._tend()
-                if any(getattr(sink, "gone", False) for sink in self.sinks):
+                if any(getattr(s, "gone", False) and getattr(s, "path", "") == "-" for s in self.sinks):
                     return  # whoever read the event lines has left
                 if self.source.ended and self.engine.idle():
                     self._pass_on()
