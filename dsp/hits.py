@@ -37,13 +37,16 @@ NAMES = (  # family, label
     ("cymbal", "crash"),
     ("cymbal", "ride"),
 )
-FEATURES = 3 * BANDS
+FEATURES = 4 * BANDS
 HIDDEN = 32
 OUTPUTS = len(FAMILIES) + len(NAMES)
+HABIT = 12  # strokes over which the usual stroke is averaged
 DECISIONS = (3, 5, 8, 12, 20, 35, 60)  # [ms] each has its own part of the table
-DOUBT = (0.5, 0.35, 0.4, 0.7, 0.3)  # likelihood from which a family is named, at sensitivity 0.5
+DOUBT = (0.35, 0.4, 0.22, 0.6, 0.22)  # likelihood from which a family is named, at sensitivity 0.5
+HAT, CYMBAL = FAMILIES.index("hat"), FAMILIES.index("cymbal")
+LEAN = np.float32(1.8)  # a hat must be this much likelier than a cymbal: renders have more hats than songs
 # First and one past the last band whose level is the family's velocity, and what brings it to the peak [dB].
-ATTACK = ((0, 5, 0.0), (3, 30, 0.0), (22, 30, 0.0), (1, 9, 0.0), (18, 30, 0.0))
+ATTACK = ((0, 5, 1.2), (3, 30, 3.0), (22, 30, 6.2), (1, 9, 2.8), (18, 30, 5.6))
 
 SLOTS = 8  # strokes that may wait for their name at once: 60 ms of decision, 10 ms apart
 CHANNEL = 10  # where General MIDI plays drums
@@ -72,6 +75,8 @@ class HitsState(NamedTuple):
     id: np.ndarray  # (SLOTS,) of their onset
     before: np.ndarray  # (SLOTS, BANDS) background they rose from [dB]
     most: np.ndarray  # (SLOTS, BANDS) highest level since [dB]
+    usual: np.ndarray  # (BANDS,) mean of `most` over the last strokes [dB]
+    strokes: np.ndarray  # (1,) named so far, up to HABIT
     last: np.ndarray  # (families,) time of the newest hit of each [samples]
     features: np.ndarray  # (FEATURES,) of the stroke named last
     hidden: np.ndarray  # (HIDDEN,) work
@@ -124,6 +129,8 @@ def hits_state(settings: DrumSettings) -> HitsState:
         np.zeros(SLOTS, np.int64),
         np.zeros((SLOTS, BANDS), np.float32),
         np.zeros((SLOTS, BANDS), np.float32),
+        np.zeros(BANDS, np.float32),
+        np.zeros(1, np.int64),
         np.full(families, -(1 << 40)),
         np.zeros(FEATURES, np.float32),
         np.zeros(HIDDEN, np.float32),
@@ -145,8 +152,11 @@ def hits_await(state, time, ref, background):
 
 
 @kernel
-def _describe(before, most, levels, out):
-    """Of each band: how far it rose, how it stands to the loudest, how far it fell again."""
+def _describe(before, most, levels, usual, out):
+    """Of each band: how far it rose, how it stands to the loudest and to the usual stroke, how far it fell again.
+
+    A recording's own colour, such as a missing top, is in the usual stroke too.
+    """
     loudest = np.float32(-100)
     for band in range(BANDS - TIMES):
         loudest = max(loudest, most[band])
@@ -157,6 +167,9 @@ def _describe(before, most, levels, out):
         out[band] = rise / np.float32(20)
         out[BANDS + band] = stand / np.float32(20) + np.float32(1)
         out[2 * BANDS + band] = fall / np.float32(10)
+        out[3 * BANDS + band] = min(
+            max(most[band] - usual[band], np.float32(-40)), np.float32(40)
+        ) / np.float32(10)
 
 
 @kernel(fastmath={"contract", "reassoc", "nsz"})
@@ -181,6 +194,11 @@ def _judge(state, part):
     _layer(hidden, state.second[part], score)
     for j in range(OUTPUTS):
         score[j] = np.float32(1) / (np.float32(1) + np.exp(-score[j]))
+    # One hand plays the metal: what speaks for a hat or for a cymbal speaks for the likelier of them.
+    metal = np.float32(1) - (np.float32(1) - score[HAT]) * (np.float32(1) - score[CYMBAL])
+    hat = score[HAT] >= LEAN * score[CYMBAL]
+    score[HAT] = metal if hat else np.float32(0)
+    score[CYMBAL] = np.float32(0) if hat else metal
 
 
 @kernel
@@ -216,13 +234,19 @@ def hits_hop(state, levels, now, ids, out, n):
         time = state.time[slot]
         if time < 0:
             continue
+        if now - time > params.decision:  # the ears were switched off meanwhile
+            state.time[slot] = -1
+            continue
         most = state.most[slot]
         for band in range(BANDS):
             most[band] = max(most[band], levels[band])
         if now + HOP - time <= params.decision:
             continue
         state.time[slot] = -1
-        _describe(state.before[slot], most, levels, state.features)
+        state.strokes[0] = min(state.strokes[0] + 1, HABIT)
+        for band in range(BANDS):
+            state.usual[band] += (most[band] - state.usual[band]) / np.float32(state.strokes[0])
+        _describe(state.before[slot], most, levels, state.usual, state.features)
         _judge(state, params.part)
         best = 0  # every stroke gets a name: the family that clears its doubt by most, or lacks least
         for family in range(len(last)):

@@ -61,7 +61,7 @@ def onset_params(settings: OnsetSettings, decision_ms: float | None = None) -> n
         settings.enabled,
         samples(wait),
         samples(settings.refractory_ms),
-        0.6 * 2 ** (4 * (0.5 - settings.sensitivity)),
+        0.55 * 2 ** (4 * (0.5 - settings.sensitivity)),
     )
     return params
 
@@ -191,7 +191,7 @@ def onset_hop(state, levels, x):
         counter[3] = 1
         found[2] = np.float32(0)
     found[2] = max(found[2], strength)
-    age = first_sample(recent, min(params.decision, REACH), found)
+    age = min(first_sample(recent, min(params.decision, REACH), found), now)
     # A peak needs a hop to show; a later hop may lie beyond the decision.
     if age < HOP and age + HOP <= params.decision:
         return False

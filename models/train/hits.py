@@ -31,6 +31,7 @@ from dsp.drums import DrumsState, drums_state, drums_step
 from dsp.events import DRUM, EVENT
 from dsp.hits import DECISIONS, FAMILIES, FEATURES, HIDDEN, NAMES, OUTPUTS, DrumSettings
 from dsp.onset import OnsetSettings
+from dsp.spectrum import BANDS
 from dsp.units import HOP, RATE
 
 SECONDS = 20  # of one rendered performance
@@ -70,6 +71,14 @@ PATTERNS = (  # the first that a file's path matches says what it is
 )
 
 
+PROVENANCE = """\
+Fitted on {:.0f} s of renders, seed {}: Groove MIDI Dataset (Gillick et al., CC BY 4.0)
+played on MuldjordKit (Lars Muldjord, CC BY 4.0), Discord SFZ GM Bank drums (CC0 / CC BY),
+Sonic Pi samples (CC0), public-domain samples of the TR-808, LM-2, MRK-2, RZ-1 and MFB-512,
+and on invented drums."""
+Shelf = dict[str, dict[str, list[list[np.ndarray]]]]  # piece -> kit -> voices -> samples, soft to loud
+
+
 class Hit(NamedTuple):
     time: float  # [s]
     piece: str
@@ -101,8 +110,8 @@ def load(path: Path, longest: float) -> np.ndarray | None:
     return x.astype(np.float32)
 
 
-def kits(folder: Path) -> dict[str, dict[str, list[list[np.ndarray]]]]:
-    """piece -> kit -> voices -> samples, soft to loud."""
+def kits(folder: Path) -> Shelf:
+    """All one-shots below `folder`, by what they are."""
     found: dict[str, dict[str, dict[str, list[tuple[float, np.ndarray]]]]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".flac", ".ogg", ".wav")):
         name = path.relative_to(folder).as_posix()
@@ -209,7 +218,8 @@ def invented(piece: str, rng: np.random.Generator) -> np.ndarray:
         high = rng.uniform(max(1.5 * low, 7000), 20000)
         count = int(rng.integers(4, 40))
         partials = sum(
-            rng.uniform(0.2, 1) * np.sin(2 * np.pi * (np.exp(rng.uniform(np.log(low), np.log(high))) * t + rng.random()))
+            rng.uniform(0.2, 1)
+            * np.sin(2 * np.pi * (np.exp(rng.uniform(np.log(low), np.log(high))) * t + rng.random()))
             * np.exp(-6.9 * t / (decay * rng.uniform(0.3, 1.2)))
             for _ in range(count)
         )  # fmt: skip
@@ -267,9 +277,7 @@ class Voice(NamedTuple):
     curve: float  # how steeply velocity turns into level
 
 
-def voice(
-    piece: str, shelf: dict[str, dict[str, list[list[np.ndarray]]]], kit: str, rng: np.random.Generator
-) -> Voice:
+def voice(piece: str, shelf: Shelf, kit: str, rng: np.random.Generator) -> Voice:
     """One piece of a kit, made its own."""
     by_kit = shelf[piece]
     if rng.random() < (0.35 if piece in METAL else 0.15) and piece != "other":
@@ -385,7 +393,7 @@ def mixed(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (y * 10 ** (-rng.choice([rng.uniform(1, 12), rng.uniform(1, 40)]) / 20)).astype(np.float32)
 
 
-def render(hits: list[Hit], shelf: dict, rng: np.random.Generator) -> tuple[np.ndarray, list[Heard]]:
+def render(hits: list[Hit], shelf: Shelf, rng: np.random.Generator) -> tuple[np.ndarray, list[Heard]]:
     """Audio, and what is in it."""
     n = SECONDS * RATE
     y, truth, voices = np.zeros(n), [], {}
@@ -461,34 +469,47 @@ def targets(times: np.ndarray, truth: list[Heard], decision_ms: float) -> np.nda
     return y
 
 
+def colours(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth curves over the bands, of about 8 dB in the unit of the features, shape (count, BANDS)."""
+    waves = np.cos(np.pi * np.outer(np.arange(1, 6), np.linspace(0, 1, BANDS)))
+    return (rng.standard_normal((count, 5)) @ waves * (8 / np.sqrt(2.5) / 20)).astype(np.float32)
+
+
 def fit(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, epochs: int = 30) -> tuple[np.ndarray, ...]:
-    """One hidden layer by Adam: (FEATURES + 1, HIDDEN) and (HIDDEN + 1, OUTPUTS), biases last."""
+    """One hidden layer by Adam: (FEATURES + 1, HIDDEN) and (HIDDEN + 1, OUTPUTS), biases last.
+
+    Renders are not recordings: noise, another colour and missing features in every batch, and
+    hidden units that may be absent, keep the fit from believing what only renders do.
+    """
     first = rng.normal(0, FEATURES**-0.5, (FEATURES + 1, HIDDEN)).astype(np.float32)
     second = rng.normal(0, HIDDEN**-0.5, (HIDDEN + 1, OUTPUTS)).astype(np.float32)
     first[-1], second[-1] = 0, -2
     weights = [first, second]
     moments = [[np.zeros_like(w), np.zeros_like(w)] for w in weights]
-    batch, step = 512, 0
+    batch, step = 256, 0
     total = epochs * (len(x) // batch)
-    x = np.concatenate([x, np.ones((len(x), 1), np.float32)], 1)
+    one = np.ones((batch, 1), np.float32)
     for _ in range(epochs):
         order = rng.permutation(len(x))
         for at in range(0, len(x) - batch + 1, batch):
             rows = order[at : at + batch]
-            a, t = x[rows], y[rows]
-            h = np.maximum(a @ weights[0], 0)
-            hb = np.concatenate([h, np.ones((batch, 1), np.float32)], 1)
+            a, t = x[rows] + 0.1 * rng.standard_normal((batch, FEATURES)).astype(np.float32), y[rows]
+            a[:, BANDS : 2 * BANDS] += colours(batch, rng)
+            a = np.concatenate([a * (rng.random(a.shape) > 0.2) / 0.8, one], 1)
+            kept = (rng.random((batch, HIDDEN)) > 0.2) / 0.8
+            h = np.maximum(a @ weights[0], 0) * kept
+            hb = np.concatenate([h, one], 1)
             p = 1 / (1 + np.exp(-(hb @ weights[1])))
             d = np.where(np.isnan(t), 0, p - t) / batch
-            back = (d @ weights[1][:-1].T) * (h > 0)
+            back = (d @ weights[1][:-1].T) * (h > 0) * kept
             step += 1
-            rate = 3e-3 * 0.5 * (1 + np.cos(np.pi * step / total))
+            rate = 1.5e-3 * (1 + np.cos(np.pi * step / total))
             for i, gradient in enumerate((a.T @ back, hb.T @ d)):
-                g = gradient + 1e-5 * weights[i]
                 m, v = moments[i]
-                m += 0.1 * (g - m)
-                v += 0.001 * (g * g - v)
-                weights[i] -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+                m += 0.1 * (gradient - m)
+                v += 0.001 * (gradient * gradient - v)
+                update = (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8) + 0.1 * weights[i]
+                weights[i] -= (rate * update).astype(np.float32)
     return weights[0], weights[1]
 
 
@@ -545,11 +566,7 @@ def main() -> None:
             f"{decision} ms: {len(x)} strokes, shares {np.nanmean(y, 0).round(3)[: len(FAMILIES)]}",
             flush=True,
         )
-    provenance = (
-        f"Fitted on {args.seconds:.0f} s of renders, seed {args.seed}: Groove MIDI Dataset (Gillick et al., CC BY 4.0) played on\n"
-        "MuldjordKit (Lars Muldjord, CC BY 4.0), Discord SFZ GM Bank drums (CC0 / CC BY), Sonic Pi samples (CC0) and\n"
-        "public-domain samples of the TR-808, LM-2, MRK-2, RZ-1 and MFB-512, and on invented drums."
-    )
+    provenance = PROVENANCE.format(args.seconds, args.seed)
     write(Path(__file__).resolve().parents[2] / "dsp" / "hits_table.py", layers, provenance)
 
 
