@@ -72,7 +72,7 @@ def onset_state(settings: OnsetSettings, decision_ms: float | None = None) -> On
         np.full((LAG, BANDS), -100, np.float32),
         np.full(BANDS, -100, np.float32),
         np.full(BANDS, -100, np.float32),
-        np.array([-100, 0], np.float32),
+        np.array([-100, 0.15], np.float32),  # until heard otherwise, expect noise
         np.zeros(HISTORY, np.float32),
         np.array([0, 0, -(1 << 40), 0]),
         np.zeros(3, np.float32),
