@@ -3,6 +3,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import chain as chain_blocks
 from typing import NamedTuple
 
 import numpy as np
@@ -315,6 +316,11 @@ class Engine:
         return int(self.listening.hearing.params["ahead"][0])
 
     @property
+    def tail(self) -> int:
+        """Silence that brings the end of a file out of resampler and plugins [source samples]."""
+        return int(self.listening.hearing.params["tail"][0])
+
+    @property
     def samples(self) -> int:
         """Samples heard so far, at 48 kHz."""
         return int(self.listening.hearing.counts[HEARD])
@@ -349,6 +355,7 @@ class Transcription(NamedTuple):
     events: np.ndarray  # (n,) EVENT
     samples: int  # heard, at 48 kHz
     mended: int  # of them not finite or absurd
+    ahead: int  # what resampler, plugins and take add to every decision [samples]
 
 
 def transcribe(
@@ -388,7 +395,8 @@ def transcribe(
     state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
     slow = SlowLane(stages(preset), int(state.params["ahead"][0]))
     out, closing, got, done = room(), Closing(), [np.zeros(0, EVENT)], 0
-    for whole in blocks:
+    tail = np.zeros(int(state.params["tail"][0]), np.float32)
+    for whole in chain_blocks(blocks, [tail]):
         for start in range(0, len(whole), BLOCK):
             block = np.ascontiguousarray(whole[start : start + BLOCK], np.float32)
             heard = chain.process(block) if chain else block
@@ -402,6 +410,6 @@ def transcribe(
     events = np.concatenate(got)
     events = events[np.lexsort((events["id"], events["emitted"]))]
     closing.follow(events)
-    time = int(state.counts[HEARD])
-    tail = closing.events(time, time + int(state.params["ahead"][0]))
-    return Transcription(np.concatenate([events, tail]), time, int(state.counts[BAD]))
+    time, waits = int(state.counts[HEARD]), int(state.params["ahead"][0])
+    ends = closing.events(time, time + waits)
+    return Transcription(np.concatenate([events, ends]), time, int(state.counts[BAD]), waits)

@@ -24,6 +24,7 @@ HEARING = np.dtype(
         ("gain", "f4"),
         ("ahead", "i8"),  # newer input that each heard sample depends on [samples at 48 kHz]
         ("same_rate", "i8"),
+        ("tail", "i8"),  # silence that brings the end of a source out [source samples]
     ],
     align=True,
 )
@@ -63,7 +64,7 @@ def hearing(settings: EarSettings, rate: int, gain_db: float = 0.0, lag: int = 0
     resample.prepare(Spec(rate, capacity=BLOCK))
     waits = resample.delay + -(-lag * RATE // rate) + ahead
     return Hearing(
-        np.array([(gain(gain_db), waits, rate == RATE)], HEARING),
+        np.array([(gain(gain_db), waits, rate == RATE, resample.ahead + lag)], HEARING),
         np.array([0, 0, lag], np.int64),
         np.zeros(BLOCK, np.float32),
         np.zeros(6 * BLOCK + 2, np.float32),

@@ -89,7 +89,9 @@ def _open_file(rest: str, channels: Any) -> Opened:
         raise UsageError("--source file: names no file", hint="file:PATH or file:PATH,fast")
     file = open_audio(path)
     blocks = _mono(file, channels, FILE_BLOCK, path)
-    source = StreamSource(f"file:{Path(path).name}", blocks, file.rate, "fast" if fast else "real")
+    source = StreamSource(
+        f"file:{Path(path).name}", blocks, file.rate, "fast" if fast else "real", lambda: file.warning
+    )
     take = take_of(file)
     lasts = file.frames / file.rate if file.frames is not None else None
     return Opened(source, take or 0, take is None, lasts)

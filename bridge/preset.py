@@ -77,11 +77,6 @@ class OscSettings:
     level: bool = switch(False, "send the input level, 20 times a second")
 
 
-@dataclass(frozen=True, slots=True)
-class EventsSettings:
-    pitch: bool = switch(False, "report the pitch that is heard every 10 ms")
-
-
 def _general_midi() -> dict[str, int]:
     return {label.name: label.note for label in LABELS}
 
@@ -114,7 +109,6 @@ class Preset:
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)
     osc: OscSettings = field(default_factory=OscSettings)
-    events: EventsSettings = field(default_factory=EventsSettings)
     file: Path | None = field(default=None, compare=False, metadata={"key": None})
 
 
@@ -366,13 +360,6 @@ class _Reader:
                 ("velocity", "low"),
                 f"{preset.velocity.low:g} is above velocity.high, which is {preset.velocity.high:g}",
             )
-        # One switch, known by two names: where it is asked for and where it is heard.
-        pitch = preset.events.pitch or preset.notes.pitch
-        preset = dataclasses.replace(
-            preset,
-            events=dataclasses.replace(preset.events, pitch=pitch),
-            notes=dataclasses.replace(preset.notes, pitch=pitch),
-        )
         # A hit is named after its stroke is decided, so a stroke may not wait longer than its name.
         if preset.drums.enabled and preset.onset.decision_ms > preset.drums.decision_ms:
             onset = dataclasses.replace(preset.onset, decision_ms=preset.drums.decision_ms)

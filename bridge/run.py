@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bridge.errors import PresetError
 from bridge.native import wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS
 from bridge.preset import Preset, load
+from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
 from bridge.sources.base import PERIOD, Source
 from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
@@ -27,14 +28,6 @@ from dsp.units import RATE, ms
 
 PLUGIN_SLACK = 0.003  # what the Python thread of a plugin chain may take [s]
 TICK = 0.1  # how often sources and ports are looked after [s]
-
-
-class Sink(Protocol):
-    """Somewhere events go, off the sacred path."""
-
-    def open(self, header: dict[str, Any]) -> None: ...
-    def write(self, events: np.ndarray) -> None: ...
-    def close(self, end: dict[str, Any]) -> None: ...
 
 
 @dataclass
@@ -61,6 +54,7 @@ class Summary:
     xruns: int
     overruns: int
     late: int
+    ended: bool  # whether the source ended by itself
 
 
 class Session:
@@ -182,6 +176,8 @@ class Session:
             patient = getattr(self.source, "patient", False)
             self.engine.start(priority, self.record is not None or self._slow is not None, patient)
             closing.callback(self.engine.stop)
+            if hasattr(self.source, "tail"):
+                self.source.tail = self.engine.tail
             self.source.start()
             if self._chain:
                 self._chain.start()
@@ -205,7 +201,10 @@ class Session:
             self._write(self.engine.ending())
             if self.source.ended:
                 self._await_departure()
-        return Summary(self.engine.samples / RATE, self.meters.hits, self.meters.notes, **self._counted())
+        m = self.meters
+        return Summary(
+            self.engine.samples / RATE, m.hits, m.notes, **self._counted(), ended=self.source.ended
+        )
 
     def _counted(self) -> dict[str, int]:
         return {
@@ -240,6 +239,7 @@ class Session:
                 if any(getattr(s, "gone", False) and getattr(s, "path", "") == "-" for s in self.sinks):
                     return  # whoever read the event lines has left
                 if self.source.ended and self.engine.idle():
+                    self._tend()
                     self._pass_on()
                     return
 

@@ -13,8 +13,7 @@ from bridge.errors import AudioFileError
 from bridge.patch import take_of
 from bridge.preset import Preset
 from bridge.sources.files import check_channels, mixdown, open_audio
-from dsp.resample import HIGHEST, LOWEST, Resample
-from dsp.stage import Spec
+from dsp.resample import HIGHEST, LOWEST
 from dsp.units import RATE
 
 BLOCK = 4096  # frames read at once
@@ -63,12 +62,10 @@ def transcribe_file(
 
         blocks = (mixdown(block, preset.source.channels) for block in file.blocks(BLOCK))
         got = transcribe(blocks, file.rate, preset, ahead=take or 0, raw=take is None, progress=advance)
-        stage = Resample()
-        stage.prepare(Spec(rate=file.rate))
         header = {
             "preset": preset.name,
             "mode": preset.mode,
-            "constant": declared(preset, ahead=stage.delay + (take or 0)),
+            "constant": declared(preset, ahead=got.ahead),
             "ports": {"source": [f"file:{Path(path).name}"]},
         }
         return Heard(got.events, got.samples / RATE, got.mended, file.warning, header)

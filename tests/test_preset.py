@@ -229,12 +229,6 @@ def test_a_stroke_is_decided_no_later_than_its_name():
     assert load("drums", ["drums.decision_ms=5", "drums.enabled=false"]).onset.decision_ms == 8
 
 
-def test_pitch_is_one_switch():
-    assert (
-        load("voice", ["events.pitch=true"]).notes.pitch and load("voice", ["notes.pitch=true"]).events.pitch
-    )
-
-
 # Errors.
 
 WRONG = (

@@ -3,7 +3,6 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,39 +81,19 @@ class _Keep:
 
 def _perform(scene: Scene, args: argparse.Namespace) -> tuple[np.ndarray, bool]:
     """Play one recording; the events, and whether it was heard to its end."""
-    from bridge.cli.run import say
-    from bridge.patch import open_port, open_source
+    from bridge.cli import run
     from bridge.preset import load
-    from bridge.run import Session
-    from bridge.view import LiveView, view_for
-    from bridge.warm import warm
     from dsp.events import EVENT
     from models.render import PERFORMANCES
 
-    preset, kept = load(scene.preset), _Keep()
-    with ExitStack() as parts:
-        opened = open_source(f"file:{PERFORMANCES / scene.name}.ogg", preset, "earwire")
-        parts.callback(opened.source.close)
-        port, jack_midi = open_port(args.midi, "file", "earwire")
-        parts.callback(port.close)
-        session = Session(
-            preset,
-            opened.source,
-            port,
-            say=say,
-            jack_midi=jack_midi,
-            ahead=opened.ahead,
-            raw=opened.raw,
-        )
-        session.sinks.append(kept)
-        if (view := view_for(session, args.quiet, opened.lasts)) is not None:
-            session.sinks.append(view)
-        if isinstance(view, LiveView):
-            session.say = view.say
-        warm(session.compile, args.quiet)
-        summary = session.run()
-    whole = opened.lasts is None or summary.seconds > opened.lasts - 0.1
-    return np.concatenate([np.zeros(0, EVENT), *kept.events]), whole
+    parser = argparse.ArgumentParser()
+    run.configure(parser)
+    recording = PERFORMANCES / f"{scene.name}.ogg"
+    line = ["--source", f"file:{recording}", "--midi", args.midi, *(["-q"] if args.quiet else [])]
+    options = parser.parse_args(line, argparse.Namespace(preset=scene.preset, set=[]))
+    kept = _Keep()
+    summary = run.perform(options, load(scene.preset), [kept])
+    return np.concatenate([np.zeros(0, EVENT), *kept.events]), summary.ended
 
 
 def _compare(scene: Scene, events: np.ndarray) -> str:

@@ -59,7 +59,7 @@ def execute(args: argparse.Namespace) -> int:
     from bridge.transcribe import transcribe_file
 
     found = pairs(args.folder, args.task, args.audio, args.truth)
-    wanted = ["events.pitch=true"] if args.task == "f0" else []
+    wanted = ["notes.pitch=true"] if args.task == "f0" else []
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
     preset = load(name, [*wanted, *args.set])
     console = Console(stderr=True)

@@ -4,6 +4,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -52,8 +53,8 @@ def say(line: str) -> None:
     print(f"earwire: {line}", file=sys.stderr, flush=True)
 
 
-def perform(args: argparse.Namespace, preset: Any) -> Any:
-    """Run a session as the options of `configure` say; what was heard."""
+def perform(args: argparse.Namespace, preset: Any, also: Sequence[Any] = ()) -> Any:
+    """Run a session as the options of `configure` say, with sinks of the caller's too; its summary."""
     from bridge.patch import open_port, open_source
     from bridge.preset import load
     from bridge.run import Session
@@ -86,8 +87,7 @@ def perform(args: argparse.Namespace, preset: Any) -> Any:
         if isinstance(view, LiveView):
             session.say = view.say  # a line printed into a live picture would break it
         _add_sinks(session, args)
-        if view is not None:
-            session.sinks.append(view)
+        session.sinks += [*also, *([view] if view is not None else [])]
         for remote in _remotes(session, args):
             opened_parts.callback(remote.close)
         warm(session.compile, args.quiet)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sound card or loopback device through PortAudio, heard by a native callback."""
 
-import re
 import time
 from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, types
 
+from bridge.devices import LOOPBACK
 from bridge.errors import DeviceError
 from bridge.native import now_ns, release
 from bridge.outbox import NANOSECONDS
@@ -33,7 +33,6 @@ QUIET = 2.0  # a device that sends nothing for this long has gone [s]
 REOPEN = 1.0  # between two looks for it [s]
 SLACK_NS = 3_000_000  # for a host that hands blocks over unevenly
 INPUT_OVERFLOW = 2  # of PortAudio's status flags
-LOOPBACKS = r"blackhole|vb-?cable|cable output|loopback|soundflower|monitor|stereo mix|what u hear"
 
 _SIGNATURE = types.int32(
     types.voidptr, types.voidptr, types.uint64, types.voidptr, types.uint64, types.voidptr

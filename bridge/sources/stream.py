@@ -3,8 +3,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import numpy as np
 
@@ -32,13 +33,30 @@ class StreamSource:
     pace
         "real" plays at the rate of the source, "fast" as fast as the engine
         listens, "given" as blocks arrive.
+    warning
+        Tells, once it has been played, what is wrong with the sound; "" for nothing.
+
+    Attributes
+    ----------
+    tail : int
+        Silence to add at the end, so that the last sound comes out of what delays it [samples].
     """
+
+    tail = 0
 
     clock = NANOSECONDS
     xruns = 0
 
-    def __init__(self, name: str, blocks: Iterator[np.ndarray], rate: int, pace: str = "real") -> None:
+    def __init__(
+        self,
+        name: str,
+        blocks: Iterator[np.ndarray],
+        rate: int,
+        pace: str = "real",
+        warning: Callable[[], str] = str,
+    ) -> None:
         self.name, self.rate, self._blocks, self._pace = name, rate, blocks, pace
+        self._warning = warning
         self.patient = pace == "fast"
         self.feed = feed()
         self.feed.control[PERIOD] = BLOCK
@@ -61,7 +79,7 @@ class StreamSource:
         control, audio = self.feed.control, self.feed.audio
         start, done = clock_ns(), 0
         control[NS_OFFSET] = start
-        for whole in self._blocks:
+        for whole in chain(self._blocks, [np.zeros(self.tail, np.float32)]):
             for at in range(0, len(whole), BLOCK):
                 block = np.ascontiguousarray(whole[at : at + BLOCK], np.float32)
                 done += len(block)
@@ -84,6 +102,9 @@ class StreamSource:
         if self._trouble is not None:
             error, self._trouble = self._trouble, None
             raise error
+        if not self._thread.is_alive():
+            told, self._warning = self._warning(), str
+            return told or None
         return None
 
     @property
