@@ -173,10 +173,10 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["same_news"] = 14 - 4 * daring
     params["news_floor"] = -26
     params["news_loud"] = -8.5
-    params["wait"] = 2.2
+    params["wait"] = 2.0
     params["wait_ms"] = 9
     params["stay"] = 1
-    params["low_stay"] = 0.015
+    params["low_stay"] = 0.01
     params["settle"] = 13
     params["settle_shadow"] = 40
     params["width"] = 0.25

@@ -141,7 +141,7 @@ class DeviceSource:
         """Channels to open: all up to the highest that is heard."""
         most = int(device["max_input_channels"])
         if self._channels == "mix":
-            return min(most, 2 if re.search(LOOPBACKS, device["name"], re.IGNORECASE) is None else most, 63)
+            return min(most, 63 if LOOPBACK.search(device["name"]) else 2)
         highest = max(self._channels)
         if highest > most:
             raise DeviceError(
