@@ -77,7 +77,9 @@ def pitch_params(low: float, high: float) -> np.ndarray:
 def slow_state() -> SlowState:
     t = np.arange(TAPS) - (TAPS - 1) / 2
     taps = np.sinc(2 * 5000 / RATE * t) * np.kaiser(TAPS, 5.0)
-    return SlowState((taps / taps.sum()).astype(np.float32), np.zeros(TAPS - 1 + HOP, np.float32), np.zeros(2))
+    return SlowState(
+        (taps / taps.sum()).astype(np.float32), np.zeros(TAPS - 1 + HOP, np.float32), np.zeros(2)
+    )
 
 
 def lag_state(params: np.ndarray) -> LagState:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Notes of one line: the right ones, in time, ended, and none where nobody plays."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import mido
@@ -78,7 +79,11 @@ def sine(f0: float, seconds: float) -> np.ndarray:
 def pluck(f0: float, seconds: float) -> np.ndarray:
     """A damped string: twelve partials, the higher the sooner gone."""
     t = np.arange(round(seconds * RATE)) / RATE
-    sound = sum(np.sin(2 * np.pi * k * f0 * t) / k * np.exp(-t * (1 + 0.6 * k)) for k in range(1, 13) if k * f0 < 16_000)
+    sound = sum(
+        np.sin(2 * np.pi * k * f0 * t) / k * np.exp(-t * (1 + 0.6 * k))
+        for k in range(1, 13)
+        if k * f0 < 16_000
+    )
     return 0.3 * np.asarray(sound) * np.minimum(1, t / 0.002) * np.minimum(1, (seconds - t) / 0.02)
 
 
@@ -159,14 +164,18 @@ def breaths() -> np.ndarray:
     return shaped * np.sin(np.pi * np.arange(len(shaped)) / RATE * 3) ** 2 * 0.3
 
 
-@pytest.mark.parametrize("sound", [silence(1), noise(2, -20), noise(2, -60), clicks(), breaths(), np.full(RATE, 0.3)])
+@pytest.mark.parametrize(
+    "sound", [silence(1), noise(2, -20), noise(2, -60), clicks(), breaths(), np.full(RATE, 0.3)]
+)
 def test_nothing_is_played_where_there_is_no_pitch(sound):
     assert len(heard(sound)) == 0
 
 
 def test_velocity_follows_the_attack():
     values = [
-        kind(heard(np.concatenate([silence(0.1), gain(db) * pluck(hz(57), 0.4), silence(0.2)])), NOTE_ON)["value"][0]
+        kind(heard(np.concatenate([silence(0.1), gain(db) * pluck(hz(57), 0.4), silence(0.2)])), NOTE_ON)[
+            "value"
+        ][0]
         for db in (-36, -24, -12, 0)
     ]
     assert (np.diff(values) > 0.1).all()
@@ -209,7 +218,9 @@ def test_disabled_says_nothing_and_a_reload_wakes_it():
 def test_ids_are_shared_with_other_detectors():
     ids = np.array([41])
     out = np.zeros(4000, EVENT)
-    n = line_step(line_state(NoteSettings(), ids), hops(np.concatenate([silence(0.1), saw(hz(60), 0.4)])), out)
+    n = line_step(
+        line_state(NoteSettings(), ids), hops(np.concatenate([silence(0.1), saw(hz(60), 0.4)])), out
+    )
     assert out["id"][0] == 42 and ids[0] == 41 + n
 
 
@@ -234,7 +245,7 @@ def test_lines_are_seeded_in_range_and_one_at_a_time(tmp_path: Path):
         notes = line(program, 5)
         assert notes == line(program, 5) != line(program, 6)
         assert all(low <= n.midi <= high and 0.099 < n.off - n.on < 1.001 for n in notes)
-        assert all(a.off <= b.on for a, b in zip(notes, notes[1:], strict=False))
+        assert all(a.off <= b.on for a, b in pairwise(notes))
         assert len({n.midi for n in notes}) > 5 and notes[-1].off < 30
 
 

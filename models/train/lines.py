@@ -70,7 +70,9 @@ def line(program: int, seed: int, seconds: float = SECONDS) -> list[Note]:
 
 def midi_file(notes: list[Note], program: int) -> mido.MidiFile:
     """The same notes as a standard MIDI file, one tick a millisecond."""
-    events = [(note.on, 1, "note_on", note) for note in notes] + [(note.off, 0, "note_off", note) for note in notes]
+    events = [(note.on, 1, "note_on", note) for note in notes] + [
+        (note.off, 0, "note_off", note) for note in notes
+    ]
     track = mido.MidiTrack()
     track.append(mido.MetaMessage("set_tempo", tempo=1_000_000))
     track.append(mido.Message("program_change", program=program))
@@ -91,7 +93,9 @@ def render(notes: list[Note], program: int, soundfont: Path, wav: Path, dry: boo
         midi_file(notes, program).save(score)
         room = ["-R", "0", "-C", "0"] if dry else []
         command = ["fluidsynth", "-ni", "-q", "-g", "0.6", "-r", str(RATE), "-O", "s16", "-T", "wav", *room]
-        subprocess.run([*command, "-F", str(wav), str(soundfont), str(score)], check=True, capture_output=True)
+        subprocess.run(
+            [*command, "-F", str(wav), str(soundfont), str(score)], check=True, capture_output=True
+        )
 
 
 def write_reference(notes: list[Note], path: Path) -> None:
