@@ -25,7 +25,12 @@ missed (not answered), extra (answers nobody asked for), xruns, load (part of on
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("what", choices=("latency", "load"), help="from sound to MIDI through JACK, or the processor's time")
+    add(
+        "what",
+        choices=("latency", "load"),
+        metavar="latency|load",
+        help="from sound to MIDI through JACK, or the processor's time",
+    )
     add("--clicks", type=int, default=300, metavar="N", help="bursts to play (default: 300)")
     add("--seconds", type=float, default=60, metavar="S", help="sound to hear for load (default: 60)")
     add("--seed", type=int, default=0, help="of the bursts")
@@ -127,7 +132,10 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
         process.wait(10)
         end = json.loads(lines.read_text().splitlines()[-1])
     if not len(heard.values):
-        raise SourceError("no burst was answered", hint="does the preset play anything? Try -p drums")
+        raise SourceError(
+            "no burst was answered",
+            hint="bursts are strokes without a pitch: measure a preset that plays drums",
+        )
     constants = start["constant"]
     values = heard.values
     p1, median, p99 = (float(np.percentile(values, p, method="nearest")) for p in (1, 50, 99))
@@ -153,15 +161,18 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _dots(total: int) -> Any:
-    def show(done: int) -> None:
-        print(
-            f"\r{min(done, total)} of {total} bursts",
-            end="" if done < total else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+    """Shows how far it is, on a terminal; nothing in a log."""
+    shown = -1
 
-    return show
+    def show(done: int) -> None:
+        nonlocal shown
+        if done > shown:
+            shown = done
+            print(
+                f"\r{done} of {total} bursts", end="" if done < total else "\n", file=sys.stderr, flush=True
+            )
+
+    return show if sys.stderr.isatty() else None
 
 
 def load(args: argparse.Namespace, preset: Any) -> dict[str, Any]:

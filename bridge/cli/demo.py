@@ -2,6 +2,7 @@
 """`earwire demo`: a first look, with nothing plugged in."""
 
 import argparse
+import shutil
 import sys
 from typing import Any, NamedTuple
 
@@ -19,10 +20,10 @@ examples:
 
 NEXT = """\
 next:
-  earwire run                       your own drums, from JACK or the default input
-  earwire run -p voice --midi jack  sing, and play a synth
-  earwire transcribe take.wav       a recording to MIDI
-  earwire doctor                    what this machine could do better
+  {0} run                       your own drums, from JACK or the default input
+  {0} run -p voice --midi jack  sing, and play a synth
+  {0} transcribe take.wav       a recording to MIDI
+  {0} doctor                    what this machine could do better
 """
 
 
@@ -61,8 +62,13 @@ def execute(args: argparse.Namespace) -> int:
     for line in told:
         print(line)
     if told:
-        print(f"\n{NEXT}", end="")
+        print(f"\n{NEXT.format(_program())}", end="")
     return 0
+
+
+def _program() -> str:
+    """What to type to start us: after `make demo` that is no single word yet."""
+    return "earwire" if shutil.which("earwire") or not sys.argv[0].endswith("earwire") else sys.argv[0]
 
 
 class _Keep:

@@ -123,4 +123,5 @@ def table(result: dict[str, Any]) -> None:
         )
     console.print(f"no decision waited longer than {result['waited_ms']:.1f} ms")
     seconds = sum(f["seconds"] for f in result["files"])
-    console.print(f"{len(result['files'])} files, {seconds:.0f} s, preset {result['preset']}")
+    count = len(result["files"])
+    console.print(f"{count} file{'s'[: count != 1]}, {seconds:.0f} s, preset {result['preset']}")

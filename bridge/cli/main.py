@@ -30,8 +30,8 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "listen, and play what is heard", preset=True),
     Command("transcribe", "turn sound files into MIDI files", preset=True),
-    Command("demo", "hear what it does, without a sound card"),
-    Command("devices", "list inputs, MIDI ports and what is missing"),
+    Command("demo", "see what it does, with nothing plugged in"),
+    Command("devices", "list inputs and MIDI ports, as run takes them"),
     Command("presets", "list presets, or show one"),
     Command("doctor", "check this machine, and say what to mend"),
     Command("bench", "measure latency or load on this machine", preset=True),
