@@ -26,6 +26,8 @@ ONSET_PARAMS = np.dtype(
 
 LAG = 5  # hops between a level and the background it is held against
 HOLD = np.float32(0.1)  # how fast the background forgets a peak [dB per hop]
+GAP = np.float32(18)  # a background that stands further above what sounds now belongs to a sound that has stopped [dB]
+FALL = np.float32(0.05)  # the part of what is beyond that it forgets in addition, per hop
 DEPTH = np.float32(45)  # what lies this far below the loudest is masked [dB]
 RELEASE = np.float32(0.05)  # how fast the loudest is forgotten [dB per hop]
 CAP = np.float32(15)  # most that one band may say, so that a gliding sine cannot shout [dB]
@@ -102,7 +104,8 @@ def strength_hop(state, levels):
     old = state.past[state.counter[1]]
     for band in range(BANDS):
         heard[band] = max(levels[band], mask)
-        background[band] = max(background[band] - HOLD, old[band])
+        empty = max(background[band] - old[band] - GAP, np.float32(0))
+        background[band] = max(background[band] - HOLD - FALL * empty, old[band])
         old[band] = heard[band]
     state.counter[1] = (state.counter[1] + 1) % LAG
     total = np.float32(0)

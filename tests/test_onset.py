@@ -194,3 +194,17 @@ def test_onsets_keep_the_contract() -> None:
         [1, 17, 18, 300, 301, 900],
     )
     assert events.dtype == EVENT and (events["id"] == np.arange(1, len(events) + 1)).all()
+
+
+def test_a_soft_stroke_is_heard_soon_after_a_loud_one_has_stopped() -> None:
+    """Strokes of any level in any order, 150 ms and more apart, each on its own sample."""
+    rng = np.random.default_rng(3)
+    starts = 12_000 + np.cumsum(rng.integers(7_200, 12_000, 80))
+    x = np.zeros(starts[-1] + 9_600, np.float32)
+    for start in starts:
+        x[start : start + 240] = 10 ** (rng.uniform(-30, -3) / 20) * rng.uniform(-1, 1, 240)
+    events = onsets(x, OnsetSettings(decision_ms=3))
+    assert len(events) == len(starts)
+    late = events["time"] - starts
+    assert np.mean(late == 0) >= 0.98
+    assert np.abs(late).max() <= 2
