@@ -138,19 +138,23 @@ class Latency:
     extra: int  # note-ons that no burst asked for
 
 
-def bursts(count: int, seed: int, gap_ms: tuple[float, float], rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise of -30 to -3 dBFS peak, and the distances between them, at random."""
+def bursts(
+    count: int, seed: int, gap_ms: tuple[float, float], rate: int, softest_db: float = -30
+) -> tuple[np.ndarray, np.ndarray]:
+    """Noise of `softest_db` to -3 dBFS peak, and the distances between them, at random."""
     rng = np.random.default_rng(seed)
-    level = 10 ** (rng.uniform(-30, -3, (count, 1)) / 20)
+    level = 10 ** (rng.uniform(softest_db, -3, (count, 1)) / 20)
     sound = rng.uniform(-1, 1, (count, BURST)) * level
     gaps = rng.integers(int(gap_ms[0] * rate / 1000), int(gap_ms[1] * rate / 1000), count)
     return sound, gaps
 
 
-def measure(meter: Meter, count: int = 300, seed: int = 0, progress: Any = None) -> Latency:
+def measure(
+    meter: Meter, count: int = 300, seed: int = 0, progress: Any = None, softest_db: float = -30
+) -> Latency:
     """Play `count` bursts at random places at least 150 ms apart and time the answers."""
     rate, period = meter.client.rate, meter.client.period
-    sound, gaps = bursts(count, seed, (150, 250), rate)
+    sound, gaps = bursts(count, seed, (150, 250), rate, softest_db)
     before = len(meter.events)
     starts = meter.play(sound, gaps)
     while meter.now < starts[-1] + rate // 4:
