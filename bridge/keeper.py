@@ -5,7 +5,7 @@ It maps the outbox, puts each message out when it is due, and ends every
 sounding note through the same port when the engine stops, panics or dies: the
 engine holds the other end of our stdin, which closes with it, whatever ended it.
 
-Speaks JSON lines on stdout: ``ready``, ``gone`` (port or server lost), ``back``, ``error``.
+Speaks JSON lines on stdout: ``ready``, ``gone`` (port or server lost), ``back``, ``connected``, ``error``.
 """
 
 import json
@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ from bridge.outbox import (
 )
 from bridge.shared import Shared
 
+REACHES = 3  # cycles until a new connection carries what is sent
 SETTLE = 0.02  # time for the last messages to pass through the port before it closes [s]
 
 
@@ -54,12 +56,11 @@ class Port(Protocol):
 class JackPort:
     """A JACK MIDI port of a client of its own: each message on its exact sample."""
 
-    def __init__(self, shared: Shared, client_name: str, connect: str) -> None:
+    def __init__(self, shared: Shared, client_name: str, connect: str, connected: list[str]) -> None:
         from bridge import jack
 
         self._jack, self._shared, self._client_name = jack, shared, client_name
-        self._wanted, self._constant = connect, -1
-        self._connected: list[str] = []
+        self._wanted, self._connected, self._constant = connect, connected, -1
         self._out = np.zeros(512, MESSAGE)
         self._client: Any = None
         self._retry = 0.0
@@ -87,6 +88,14 @@ class JackPort:
                 client.connect(self.name, target)
         for target in self._connected:
             client.connect(self.name, target)
+        self._forget_earlier()
+
+    def _forget_earlier(self) -> None:
+        """End what sounded through an earlier port and drop what it did not send, once this one is heard."""
+        deadline = time.monotonic() + 1.0
+        while self._control[self._native.OUT_CYCLES] < REACHES and time.monotonic() < deadline:
+            time.sleep(0.002)
+        self._shared.outbox.words[PANIC] += 1
 
     def look(self) -> str | None:
         native, box = self._native, self._shared.outbox
@@ -102,13 +111,15 @@ class JackPort:
         if self._control[native.OUT_GONE]:
             self._client.close()
             self._client = None
-            box.words[PANIC] += 1  # what sounded is ended as soon as there is a port again
             return "gone"
         if self._constant != box.words[CONSTANT]:
             self._constant = int(box.words[CONSTANT])
             self._client.lib.jack_recompute_total_latencies(self._client.handle)
-        self._connected = self._client.connections(self._control[native.OUT_PORT])
-        box.words[CONNECTIONS] = len(self._connected)
+        connected = self._client.connections(self._control[native.OUT_PORT])
+        box.words[CONNECTIONS] = len(connected)
+        if connected != self._connected:
+            self._connected = connected
+            _say("connected", ports=connected)  # for the keeper that may have to follow us
         return None
 
     def close(self) -> None:
@@ -128,6 +139,7 @@ class RtMidiPort:
         self._port = rtports.open_output(name, virtual)
         self.name = self._port.name
         shared.outbox.words[CONNECTIONS] = 1
+        shared.outbox.words[PANIC] += 1  # an earlier keeper may have left notes sounding
         self._thread = threading.Thread(target=self._empty, daemon=True)
         self._thread.start()
 
@@ -157,8 +169,10 @@ class RtMidiPort:
             return None
         here = self._rtports.exists(self._port)
         if here and self._gone:
-            self._port = self._rtports.open_output(self._wanted, False)
+            lost, self._port = self._port, self._rtports.open_output(self._wanted, False)
             self._gone = False
+            with suppress(Exception):  # rtmidi raises what it likes
+                lost.close()
             self._shared.outbox.words[PANIC] += 1
             self._shared.outbox.words[CONNECTIONS] += 1
             return "back"
@@ -214,11 +228,13 @@ def main() -> int:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the engine decides when we go
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    path, kind, name, connect = sys.argv[1:5]
+    path, kind, name, connect, *connected = sys.argv[1:]
     shared = Shared(path)
     try:
         port: Port = (
-            JackPort(shared, name, connect) if kind == "jack" else RtMidiPort(shared, name, kind == "virtual")
+            JackPort(shared, name, connect, connected)
+            if kind == "jack"
+            else RtMidiPort(shared, name, kind == "virtual")
         )
     except EarwireError as error:
         _say("error", message=error.message, hint=error.hint)
@@ -236,6 +252,7 @@ def main() -> int:
     _end_notes(shared)
     shared.outbox.words[STOPPED] = 1 + shared.outbox.words[SOUNDING]
     port.close()
+    shared.forget_name()  # an engine that was killed could not
     return 0
 
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bridge.outbox import BYTES, CONNECTIONS, LATE, PANIC, STOPPED, Outbox, outb
 from bridge.shared import Shared
 
 START = 120.0  # a keeper that says nothing for this long, compiling included, is broken [s]
+RETRY = 1.0  # between two attempts to start it again [s]
 
 
 class MidiPort:
@@ -37,11 +39,14 @@ class MidiPort:
         self.leave = self._shared.semaphore
         self.name = name
         self._said: list[dict[str, Any]] = []
+        self._connected: list[str] = []  # what a keeper that has died was connected to
+        self._died, self._retry = False, 0.0
         self._start()
 
     def _start(self) -> None:
         # -P keeps the user's own folder off the import path of a module run by name.
         command = [sys.executable, "-P", "-m", "bridge.keeper", str(self._shared.path), *self._args]
+        command += self._connected
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -53,6 +58,9 @@ class MidiPort:
             try:
                 said = json.loads(line)
             except ValueError:
+                continue
+            if said.get("keeper") == "connected":
+                self._connected = said["ports"]
                 continue
             self._said.append(said)
             if said.get("keeper") in ("ready", "error"):
@@ -86,10 +94,15 @@ class MidiPort:
                 return f"the MIDI port {self.name} has gone; waiting for it to come back"
             if said.get("keeper") == "back":
                 return f"the MIDI port {self.name} is back"
-        if self._process.poll() is not None:
+            if said.get("keeper") == "ready":
+                self.name, self._died = said["port"], False
+                return f"the MIDI port {self.name} is open again"
+        if self._process.poll() is not None and time.monotonic() >= self._retry:
+            self._retry = time.monotonic() + RETRY
             self._start()
-            self.box.words[PANIC] += 1
-            return "the process that keeps the MIDI port had died; its port is open again"
+            if not self._died:
+                self._died = True
+                return f"the process that kept the MIDI port {self.name} has died; opening it again"
         return None
 
     @property
