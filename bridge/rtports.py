@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """MIDI ports of the operating system, by python-rtmidi; never its silent dummy."""
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +54,27 @@ def _try(kind: str, api: int, client: str) -> Any:
     """An rtmidi end of `api`, or None where the system has no such thing."""
     rtmidi = _rtmidi()
     try:
-        return getattr(rtmidi, kind)(rtapi=api, name=client)
+        with _hushed():
+            return getattr(rtmidi, kind)(rtapi=api, name=client)
     except (rtmidi.SystemError, rtmidi.RtMidiError, RuntimeError, SystemError):
         return None
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what ALSA's library prints of a missing sequencer off the terminal: we say it ourselves."""
+    try:
+        before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # there is no stderr
+        yield
+        return
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def listing() -> list[tuple[str, list[str], list[str]]]:
