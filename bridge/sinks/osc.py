@@ -20,6 +20,7 @@ from dsp.events import LEVEL
 from dsp.units import RATE
 
 RETRY = 2.0  # between two attempts to find a host [s]
+REFUSALS = 4  # so often in a row it is no accident
 CALM = 10.0  # least time between two words about one target [s]
 DRIFT = 1e-5  # how fast the estimate of when sample 0 sounded may rise [s an event]
 
@@ -32,6 +33,7 @@ class Target:
         self._address, self._say = (host, port), say
         self._socket: socket.socket | None = None
         self._told, self._down = -CALM, False
+        self._refusals, self._refused_at = 0, 0.0
         self._closed = threading.Event()
         try:  # a number needs no name server, so the first message can leave at once
             self._connect(socket.AI_NUMERICHOST)
@@ -71,21 +73,27 @@ class Target:
         if self._socket is None:
             self.dropped += 1
             return
-        for _ in range(2):  # the first error may speak of an earlier packet
+        for attempt in range(2):  # a refusal speaks of an earlier packet; this one may arrive
             try:
                 self._socket.send(packet)
             except BlockingIOError:
                 break
             except ConnectionRefusedError:
-                continue
+                self._refused()
             except OSError as error:
                 self._trouble(error.strerror or str(error))
                 break
             else:
+                if attempt == 0 and time.monotonic() - self._refused_at > RETRY:
+                    self._refusals, self._down = 0, False
                 return
-        else:
-            self._trouble("nobody listens there")
         self.dropped += 1
+
+    def _refused(self) -> None:
+        self._refused_at = time.monotonic()
+        self._refusals += 1
+        if self._refusals == REFUSALS:
+            self._trouble("nobody listens there")
 
     def _trouble(self, why: str) -> None:
         if not self._down and time.monotonic() - self._told >= CALM:
