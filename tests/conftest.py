@@ -25,12 +25,12 @@ def _wait(name: str, seconds: int) -> bool:
 
 
 @contextlib.contextmanager
-def jack(period: int = 64, rate: int = 48_000) -> Iterator[str]:
-    """A private JACK server on the dummy driver; yields its name.
+def jack(period: int = 64, rate: int = 48_000, name: str = "") -> Iterator[str]:
+    """A private JACK server on the dummy driver; yields its name, which may be that of one that has gone.
 
     While it runs, JACK clients of this process and of its children go to it.
     """
-    name = f"earwire-test-{os.getpid()}-{next(_count)}"
+    name = name or f"earwire-test-{os.getpid()}-{next(_count)}"
     driver = ["-d", "dummy", "-r", str(rate), "-p", str(period)]
     env = {**os.environ, "JACK_NO_AUDIO_RESERVATION": "1"}
     # Where realtime scheduling is not allowed, an ordinary server does.
