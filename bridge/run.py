@@ -39,6 +39,7 @@ class Meters:
     notes: int = 0
     recent: deque = field(default_factory=lambda: deque(maxlen=12))  # (kind, label or note, velocity)
     load: float = 0.0
+    reaction: tuple[float, float] = (0.0, 0.0)  # median and 99 % [ms]
     xruns: int = 0
     overruns: int = 0
     late: int = 0
@@ -97,6 +98,7 @@ class Session:
         self.meters = Meters()
         self.commands: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._reload = reload
+        self._in_use = self._seen = 0  # when the preset's file was written, as of its last readings
         self._stop = threading.Event()
         self._connections = 0
         self._last_hit: np.void | None = None
@@ -254,6 +256,7 @@ class Session:
         self.engine.publish()
         m = self.meters
         m.load, m.xruns, m.overruns = self.engine.load(), self.source.xruns, self.engine.overruns
+        m.reaction = self.engine.reaction()
         m.late, m.mended, m.realtime = self.port.late, self.engine.mended, self.engine.realtime
         self._reload_if_changed()
         while not self.commands.empty():
@@ -291,16 +294,20 @@ class Session:
             sink.write(events)
 
     def _reload_if_changed(self) -> None:
+        """Read the preset again once its file has changed and rested: editors write in pieces."""
         file = self.preset.file
         if file is None or self._reload is None:
             return
         try:
-            changed = Path(file).stat().st_mtime_ns
+            stamp = Path(file).stat().st_mtime_ns
         except OSError:
             return
-        before, self._changed = getattr(self, "_changed", changed), changed
-        if changed != before:
+        if self._in_use == 0:
+            self._in_use = stamp
+        if stamp != self._in_use and stamp == self._seen:
+            self._in_use = stamp
             self._load(self._reload, f"{file} has changed and is in use")
+        self._seen = stamp
 
     def _load(self, get: Callable[[], Preset], told: str) -> None:
         try:

@@ -164,7 +164,8 @@ class LiveView:
                 text.append(f"{self._bend:+.0f} cents ", "cyan")
             text.append(f"  {m.notes}\n")
         text.append(" last    " + "  ".join(reversed(self._recent)) + "\n", "dim")
-        text.append(f"\n load {m.load:5.1%}   xruns {m.xruns}   late {m.late}   lost {m.overruns}")
+        text.append(f"\n load {m.load:5.1%}   answers in {m.reaction[1]:.1f} ms")
+        text.append(f"   xruns {m.xruns}   late {m.late}   lost {m.overruns}")
         if self._latency is not None:
             text.append(f"   latency {1000 * self._latency:.1f} ms {session.preset.mode}")
         text.append("" if m.realtime else "   (no realtime priority: earwire doctor)", "yellow")
