@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import cfunc
+from numba import cfunc, njit
 
 from bridge import jack
 from bridge.engine import Engine, listen
@@ -40,20 +40,23 @@ def _callbacks():
 
 
 def test_the_composed_loop_can_neither_allocate_nor_enter_the_interpreter():
+    """Functions that are not inlined stand in the same module, so this reads all that the loop can reach."""
     _compile_all()
-    assert listen.signatures
-    assert forbidden_calls(listen) == []
-    assert forbidden_calls(hear_step) == []
+    fresh = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(
+        listen.py_func
+    )
+    fresh.compile(listen.signatures[0])
+    code = fresh.inspect_llvm(listen.signatures[0])
+    for inside in ("hear_step", "ear_step", "drums_step", "line_step"):
+        assert inside in code
+    assert forbidden_in(code) == []
 
 
 def test_no_kernel_can_allocate_or_enter_the_interpreter():
+    """Each kernel that has been compiled here by itself; those within others stand in the test before."""
     _compile_all()
-    checked = 0
     for kernel in KERNELS:
-        if kernel.signatures:
-            assert forbidden_calls(kernel) == [], kernel.__name__
-            checked += 1
-    assert checked > 40
+        assert forbidden_calls(kernel) == [], kernel.__name__
 
 
 def test_no_callback_can_allocate_or_enter_the_interpreter():
@@ -63,8 +66,6 @@ def test_no_callback_can_allocate_or_enter_the_interpreter():
 
 
 def test_the_check_sees_an_allocation_and_an_exception():
-    from numba import njit
-
     @njit(nogil=True)
     def allocates(n):
         return np.zeros(n)[0]
