@@ -2,8 +2,10 @@
 """earwire run: listen until stopped."""
 
 import argparse
+import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -49,6 +51,12 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
+def _keep_busy() -> None:
+    """Hold the interpreter as a program beside us might; `earwire bench latency --busy` asks for it."""
+    while True:
+        pass
+
+
 def say(line: str) -> None:
     print(f"earwire: {line}", file=sys.stderr, flush=True)
 
@@ -91,6 +99,8 @@ def perform(args: argparse.Namespace, preset: Any, also: Sequence[Any] = ()) -> 
         for remote in _remotes(session, args):
             opened_parts.callback(remote.close)
         warm(session.compile, args.quiet)
+        if os.environ.get("EARWIRE_BUSY"):
+            threading.Thread(target=_keep_busy, daemon=True).start()
         return session.run()
 
 
