@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import math
 import os
 import re
 import signal
@@ -17,80 +16,25 @@ import pytest
 import soundfile
 
 from tests.conftest import command, environment, jack
+from tests.daemon import (
+    FAST,
+    JACK,
+    LONG_NOTES,
+    RATE,
+    Daemon,
+    clicks,
+    command_line,
+    free_port,
+    meter_on,
+    ons,
+    oscdump,
+    ports,
+    sounding,
+    tone,
+    until,
+)
 
 pytestmark = pytest.mark.jack
-
-RATE = 48_000
-SHM = Path("/dev/shm")
-
-
-def until(condition, seconds=20.0, what="it"):
-    """Wait for something that must come; what it was."""
-    deadline = time.monotonic() + seconds
-    while not (got := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.02)
-    return got
-
-
-class Daemon:
-    """An `earwire run` in the background, its event lines and what it says."""
-
-    count = 0
-
-    def __init__(self, folder, *args, name="", **options):
-        Daemon.count += 1
-        self.name = name or f"ear-{os.getpid()}-{Daemon.count}"
-        self._events, self._said = folder / f"{self.name}.jsonl", folder / f"{self.name}.said"
-        run = ["run", "-q", "--name", self.name, "--events", self._events, *args]
-        options = {"stdin": subprocess.DEVNULL} | options
-        with self._said.open("wb") as said:
-            self.process = subprocess.Popen(command(*run), env=environment(), stderr=said, **options)
-        self.pid = self.process.pid
-        until(lambda: self.lines or self.process.poll() is not None, 180, "the start line")
-        assert self.lines, self.said
-        self.header = self.lines[0]
-
-    @property
-    def lines(self):
-        text = self._events.read_text() if self._events.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    @property
-    def said(self):
-        return self._said.read_text()
-
-    def kinds(self, kind):
-        return [line for line in self.lines if line["kind"] == kind]
-
-    @property
-    def keeper(self):
-        """Process that keeps the MIDI port."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next((int(pid) for pid in children if b"bridge.keeper" in _command_line(pid)), 0)
-
-    @property
-    def memory(self):
-        """Files in shared memory that are ours."""
-        path = _command_line(self.keeper).split(b"\0")[4].decode()
-        assert path.startswith(str(SHM)), path
-        return Path(path)
-
-    def wait_until_said(self, words):
-        until(lambda: words in self.said, 30, f"{words!r} in {self.said!r}")
-
-    def stop(self, number=signal.SIGTERM):
-        """End it as a user would; its exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(20)
-
-
-def _command_line(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture
@@ -109,67 +53,12 @@ def daemon(tmp_path):
         one.process.kill()
 
 
-@contextlib.contextmanager
-def meter_on(one, midi=True):
-    """The meter, connected to a daemon."""
-    from bridge.jack import library
-
-    library()
-    from bridge.meter import Meter
-
-    meter = Meter(f"{one.name}-meter")
-    try:
-        meter.connect(f"{one.name}:in_1", f"{one.name}-midi:out" if midi else "")
-        until(lambda: meter.now > 0, what="the first cycle")
-        yield meter
-    finally:
-        meter.close()
-
-
-def clicks(meter, count=3, gap=0.2):
-    """Play loud bursts, and wait until the last has passed."""
-    from bridge.meter import BURST
-
-    sound = np.random.default_rng(1).uniform(-0.5, 0.5, (count, BURST))
-    starts = meter.play(sound, np.full(count, round(gap * RATE)))
-    until(lambda: meter.now > starts[-1] + RATE // 10, what="the end of the bursts")
-
-
-def tone(meter, seconds, f0=220.0):
-    """Begin to play a plucked string."""
-    from bridge.meter import BURST
-
-    t = np.arange(round(seconds * RATE) // BURST * BURST) / RATE
-    harmonics = sum(math.pow(k, -1.5) * np.sin(2 * np.pi * k * f0 * t) for k in range(1, 9))
-    meter.play((0.3 * harmonics * np.exp(-0.3 * t)).reshape(-1, BURST), np.full(len(t) // BURST, BURST))
-
-
-def ons(meter):
-    return [e for e in meter.events.tolist() if e[1] & 0xF0 == 0x90 and e[3] > 0]
-
-
-def sounding(meter):
-    """Keys that were struck and not let go."""
-    down = set()
-    for _, status, note, velocity in meter.events.tolist():
-        if status & 0xF0 == 0x90 and velocity > 0:
-            down.add((status & 0x0F, note))
-        elif status & 0xE0 == 0x80:
-            down.discard((status & 0x0F, note))
-    return down
-
-
-def ports(*options):
-    listing = subprocess.run(["jack_lsp", *options], capture_output=True, text=True, check=False)
-    return listing.stdout
-
-
 # Starting and stopping
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(jack_server, daemon, number):
-    one = daemon("--source", "jack", "--midi", "jack", "--set", "midi.gate_ms=2000")
+    one = daemon(*JACK, "--set", "midi.gate_ms=2000")
     memory = one.memory
     with meter_on(one) as meter:
         clicks(meter, 2)
@@ -183,7 +72,7 @@ def test_a_signal_stops_it_cleanly(jack_server, daemon, number):
 
 
 def test_the_start_line_says_what_a_script_needs(jack_server, daemon):
-    one = daemon("--source", "jack", "--midi", "jack")
+    one = daemon(*JACK)
     assert one.header["rate"] == RATE
     assert one.header["ports"] == {"source": [f"{one.name}:in_1"], "midi": f"{one.name}-midi:out"}
     assert one.header["constant"]["drum"] == pytest.approx(0.012 + 64 / RATE, abs=1e-6)
@@ -206,7 +95,11 @@ def latency_is_exact(one, meter, period):
     assert p99 - p1 <= 1
 
 
-FAST = ("--source", "jack", "--midi", "jack", "--set", "drums.decision_ms=3", "--set", "onset.decision_ms=3")
+def test_a_busy_interpreter_is_not_waited_for(jack_server, daemon):
+    one = daemon(*FAST, env={"EARWIRE_BUSY": "1"})
+    with meter_on(one) as meter:
+        answers_are(meter, 208)
+    assert one.stop() == 0
 
 
 def test_every_answer_comes_a_constant_after_its_burst(jack_server, daemon):
@@ -261,15 +154,9 @@ def test_freewheeling_loses_nothing(daemon):
 # Killed
 
 
-LONG_NOTES = {
-    "drums": ("--set", "midi.gate_ms=2000"),
-    "guitar": ("--preset", "guitar"),
-}
-
-
 @pytest.mark.parametrize("preset", LONG_NOTES)
 def test_notes_end_and_the_port_goes_when_it_is_killed(jack_server, daemon, preset):
-    one = daemon("--source", "jack", "--midi", "jack", *LONG_NOTES[preset])
+    one = daemon(*JACK, *LONG_NOTES[preset])
     memory, keeper = one.memory, one.keeper
     with meter_on(one) as meter:
         tone(meter, 5) if preset == "guitar" else clicks(meter)
@@ -278,12 +165,12 @@ def test_notes_end_and_the_port_goes_when_it_is_killed(jack_server, daemon, pres
         one.process.wait()
         until(lambda: not sounding(meter), 3, "the end of all notes")
         until(lambda: f"{one.name}-midi" not in ports(), 3, "the end of the port")
-    until(lambda: not _command_line(keeper), 3, "the end of the keeper")
+    until(lambda: not command_line(keeper), 3, "the end of the keeper")
     assert not memory.exists()
 
 
 def test_a_killed_keeper_is_replaced_its_port_connected_and_its_notes_ended(jack_server, daemon):
-    one = daemon("--source", "jack", "--midi", "jack", *FAST[4:], "--set", "midi.gate_ms=2000")
+    one = daemon(*FAST, "--set", "midi.gate_ms=2000")
     with meter_on(one) as meter:
         clicks(meter)
         until(lambda: sounding(meter), what="a note")
@@ -324,10 +211,36 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(daemon):
     assert one.lines[-1]["kind"] == "end"
 
 
+def test_a_named_port_that_goes_and_comes_back_is_waited_for(jack_server, daemon):
+    from bridge.jack import library
+
+    library()
+    from bridge.meter import Meter
+
+    def play(synth, one):
+        synth.connect(f"{one.name}:in_1", "")
+        clicks(synth)
+        until(lambda: sounding(synth), what="a note")
+
+    synth = Meter("synth")
+    one = daemon("--source", "jack", "--midi", "synth:in", "--set", "midi.gate_ms=2000")
+    assert one.header["ports"]["midi"] == "synth:in"
+    play(synth, one)
+    synth.close()
+    one.wait_until_said("the MIDI port synth:in has gone; waiting for it to come back")
+    synth = Meter("synth")
+    one.wait_until_said("the MIDI port synth:in is back")
+    play(synth, one)
+    assert one.stop() == 0
+    until(lambda: not sounding(synth), what="the end of all notes")
+    synth.close()
+    assert len(one.said.splitlines()) == 2
+
+
 def test_an_osc_host_that_is_not_there_is_said_once_and_found_later(jack_server, daemon, tmp_path):
     port = free_port()
     targets = ("--osc", f"127.0.0.1:{port}", "--osc", "no-such-host.invalid:9000")
-    one = daemon("--source", "jack", "--midi", "jack", *targets)
+    one = daemon(*JACK, *targets)
     with meter_on(one) as meter:
         clicks(meter, 12)
         one.wait_until_said(f"OSC 127.0.0.1:{port}: nobody listens there")
@@ -342,35 +255,10 @@ def test_an_osc_host_that_is_not_there_is_said_once_and_found_later(jack_server,
 # OSC, in and out
 
 
-@contextlib.contextmanager
-def oscdump(port, folder):
-    """A peer that is not ours; what it has heard: (address, types, words)."""
-    path = folder / f"osc-{port}.txt"
-    with path.open("wb") as out:
-        peer = subprocess.Popen(["oscdump", "-L", str(port)], stdout=out)
-    hexadecimal = f":{port:04X}"
-    until(lambda: hexadecimal in Path("/proc/net/udp").read_text() + Path("/proc/net/udp6").read_text())
-    try:
-        # A line: seconds.fraction of a time tag, address, types, arguments.
-        yield lambda: [line.split()[1:] for line in path.read_text().splitlines()]
-    finally:
-        peer.terminate()
-        peer.wait(5)
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def test_two_run_side_by_side_each_under_its_name(jack_server, daemon, tmp_path):
     port = free_port()
     with oscdump(port, tmp_path) as heard:
-        left, right = (
-            daemon("--source", "jack", "--midi", "jack", "--osc", f"127.0.0.1:{port}", name=name)
-            for name in ("left", "right")
-        )
+        left, right = (daemon(*JACK, "--osc", f"127.0.0.1:{port}", name=name) for name in ("left", "right"))
         with meter_on(right) as meter:
             clicks(meter)
             until(lambda: len(ons(meter)) >= 3, what="answers")
@@ -406,7 +294,7 @@ def osc(port, address, *arguments):
 def test_commands_by_osc_are_obeyed(jack_server, daemon):
     port = free_port()
     options = ("--osc-in", str(port), "--set", "midi.gate_ms=2000")
-    one = daemon("--source", "jack", "--midi", "jack", *options, name="studio")
+    one = daemon(*JACK, *options, name="studio")
     with meter_on(one) as meter:
         clicks(meter)
         until(lambda: sounding(meter), what="a note")
@@ -441,7 +329,7 @@ def test_commands_by_osc_are_obeyed(jack_server, daemon):
 def test_a_preset_is_read_again_when_its_file_changes(jack_server, daemon, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("[drums]\ndecision_ms = 12\n[onset]\ndecision_ms = 8\n")
-    one = daemon("--source", "jack", "--midi", "jack", "--preset", file)
+    one = daemon(*JACK, "--preset", file)
     with meter_on(one) as meter:
         answers_are(meter, 12 * 48 + 64)
         file.write_text("[drums]\ndecision_ms = 20\n[drums.map]\nkick = 1\nsnare = 1\nhat-closed = 1\n")
@@ -475,7 +363,7 @@ def heard_again(earwire, take, folder):
 
 
 def test_a_take_from_jack_says_the_same_again(jack_server, daemon, earwire, tmp_path):
-    one = daemon("--source", "jack", "--midi", "jack", "--record", tmp_path / "take")
+    one = daemon(*JACK, "--record", tmp_path / "take")
     with meter_on(one) as meter:
         from bridge.meter import measure
 
