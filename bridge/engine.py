@@ -179,8 +179,8 @@ class Engine:
         FRAMES where the source counts JACK frames and MIDI leaves through JACK too.
     path_ns
         From decision to departure where the clock counts ns.
-    gain_db
-        Applied to what comes in.
+    raw
+        Whether the preset's gain is still to be applied; not to a take.
     slack
         What a Python thread between source and engine may need [source samples].
     lag, ahead
@@ -201,14 +201,14 @@ class Engine:
         path_ns: int = 0,
         lag: int = 0,
         ahead: int = 0,
-        gain_db: float = 0.0,
+        raw: bool = True,
         slack: int = 0,
     ) -> None:
-        self.preset, self.rate, self._gain_db = preset, rate, gain_db
+        self.preset, self.rate, self._raw = preset, rate, raw
         self.closing = Closing()
         tell = np.zeros(SEMAPHORE_BYTES, np.uint8)
         open_semaphore(tell)
-        state = hearing(preset, rate, gain_db, lag, ahead)
+        state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
         depart = departure(preset)
         depart.clock["kind"], depart.clock["rate"] = clock, rate
         depart.clock["ahead"] = state.params["ahead"]
@@ -291,7 +291,7 @@ class Engine:
     def adopt(self, preset: Preset) -> None:
         """Take over another preset's numbers while listening."""
         self.preset = preset
-        adopt(self.listening.hearing, preset, self._gain_db and preset.source.gain_db)
+        adopt(self.listening.hearing, preset, preset.source.gain_db if self._raw else 0.0)
         params, notes = departure_params(preset)
         self.listening.departure.params[...] = params
         self.listening.departure.notes[...] = notes

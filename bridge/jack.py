@@ -9,7 +9,7 @@ import ctypes
 import re
 import sys
 from collections.abc import Sequence
-from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_ulong, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_uint32, c_ulong, c_void_p
 from functools import cache
 from typing import Any
 
@@ -48,8 +48,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # result, then arguments
     "jack_client_real_time_priority": (c_int, c_void_p),
     "jack_is_realtime": (c_int, c_void_p),
     "jack_recompute_total_latencies": (c_int, c_void_p),
-    "jack_frame_time": (c_uint32, c_void_p),
-    "jack_get_time": (c_uint64,),
+    "jack_port_get_latency_range": (None, c_void_p, c_int, c_void_p),
 }
 
 
@@ -158,6 +157,13 @@ class Client:
 
     def connections(self, port: int) -> list[str]:
         return self._names(self.lib.jack_port_get_connections(int(port)))
+
+    def latency(self, port: str) -> int:
+        """Most frames by which an output port lags the air; 0 for one that has gone."""
+        handle, frames = self.lib.jack_port_by_name(self.handle, port.encode()), (c_uint32 * 2)()
+        if handle:
+            self.lib.jack_port_get_latency_range(handle, CAPTURE_LATENCY, frames)
+        return frames[1]
 
     def connect(self, source: str, target: str) -> bool:
         """Connect two ports by full name; True where they are connected now."""

@@ -15,6 +15,7 @@ from bridge.outbox import (
     PANIC,
     QUEUE_SIZE,
     RING_SIZE,
+    UPSTREAM,
     WORDS,
     Outbox,
     collect,
@@ -56,7 +57,7 @@ MAX_FILL = 10 * 192_000  # a longer hole is a new start, not silence [samples]
 
 # Words of the (OUTPUT_WORDS,) int64 array that a MIDI client's callbacks are given.
 OUT_CLIENT, OUT_PORT, OUT_MEMORY, OUT_RATE, OUT_NOW, OUT_LAST, OUT_STARTED, OUT_GONE = range(8)
-OUT_SCRATCH, OUT_UPSTREAM, OUT_CYCLES, OUT_CLOCK, OUT_RANGE = 8, 9, 10, 11, 13
+OUT_SCRATCH, OUT_CYCLES, OUT_CLOCK, OUT_RANGE = 8, 10, 11, 13
 OUTPUT_WORDS = 32
 BATCH = 256  # messages one cycle can send
 
@@ -220,6 +221,6 @@ def on_latency(mode, argument):
     if mode == 0:
         box = _outbox_at(np.uintp(control[OUT_MEMORY]))
         frames = carray(pointer(np.uintp(control[OUT_RANGE:].ctypes.data)), (2,), np.uint32)
-        frames[0] = np.uint32(box.words[CONSTANT])
-        frames[1] = np.uint32(box.words[CONSTANT])
+        frames[0] = np.uint32(box.words[CONSTANT] + box.words[UPSTREAM])
+        frames[1] = np.uint32(box.words[CONSTANT] + box.words[UPSTREAM + 1])
         _set_latency(np.uintp(control[OUT_PORT]), mode, control[OUT_RANGE:].ctypes.data)

@@ -32,6 +32,7 @@ from bridge.outbox import (
     PANIC_DONE,
     SOUNDING,
     STOPPED,
+    UPSTREAM,
     collect,
     deliver,
 )
@@ -60,7 +61,8 @@ class JackPort:
         from bridge import jack
 
         self._jack, self._shared, self._client_name = jack, shared, client_name
-        self._wanted, self._connected, self._constant = connect, connected, -1
+        self._wanted, self._connected = connect, connected
+        self._lag: list[int] = []  # constant and upstream, as last published
         self._out = np.zeros(512, MESSAGE)
         self._client: Any = None
         self._retry = 0.0
@@ -112,8 +114,9 @@ class JackPort:
             self._client.close()
             self._client = None
             return "gone"
-        if self._constant != box.words[CONSTANT]:
-            self._constant = int(box.words[CONSTANT])
+        lag = box.words[CONSTANT : UPSTREAM + 2].tolist()
+        if self._lag != lag:
+            self._lag = lag
             self._client.lib.jack_recompute_total_latencies(self._client.handle)
         connected = self._client.connections(self._control[native.OUT_PORT])
         box.words[CONNECTIONS] = len(connected)

@@ -36,6 +36,7 @@ PANIC, PANIC_DONE = 24, 32  # a panic is asked for by counting PANIC up
 SOUNDING = 40  # notes in the ledger
 CONSTANT = 48  # frames from sound to departure, published to the DAW as port latency
 STOPPED = 56  # 1 + notes left sounding, once the keeper has gone
+UPSTREAM = 49  # and 50: least and most frames that the sound was late already
 CONNECTIONS = 64  # who listens to the port
 WORST_LATE = 72  # how late the latest message was [units of the port's clock]
 WORDS = 128

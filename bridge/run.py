@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bridge.departure import declared
 from bridge.engine import NS_PATH, SLACK, Engine
 from bridge.errors import PresetError
 from bridge.native import wait_semaphore
-from bridge.outbox import FRAMES, NANOSECONDS
+from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM
 from bridge.preset import Preset, load
 from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
@@ -126,7 +127,7 @@ class Session:
             lag=chain.delay if chain else 0,
             slack=round(PLUGIN_SLACK * source.rate) if chain else 0,
             ahead=ahead,
-            gain_db=preset.source.gain_db if raw else 0.0,
+            raw=raw,
         )
 
     def _jack_path_ns(self) -> int:
@@ -249,6 +250,8 @@ class Session:
         for part in (self.source, self.port):
             if told := part.look():
                 self.say(told)
+        if upstream := getattr(self.source, "upstream", None):
+            self.port.box.words[UPSTREAM : UPSTREAM + 2] = upstream
         connections = self.port.connections
         if connections > self._connections:
             self.engine.announce()
@@ -315,8 +318,10 @@ class Session:
         except PresetError as error:
             self.say(f"{error} - the earlier preset stays in use")
             return
-        if preset.plugins != self.preset.plugins:
-            self.say("a changed plugin chain is used from the next start on")
+        for what in ("plugins", "source.channels", "osc.targets", "key"):
+            part = attrgetter(what)
+            if part(preset) != part(self.preset):
+                self.say(f"{what} has changed too, which is used from the next start on")
         self.preset = preset
         self.engine.adopt(preset)
         self.say(told)
@@ -345,3 +350,4 @@ class Session:
             event["label"], event["confidence"] = LABEL_ROW[label], 1.0
             event["emitted"] = self.engine.samples
             self._write(event)
+            self.say(f"the last hit was a {label}")

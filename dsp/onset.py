@@ -38,6 +38,7 @@ SETTLE = np.float32(
 LIFT = np.float32(4)  # times the mean strength, so that noise stays below the threshold
 WHISPER = np.float32(10 ** (-68 / 20))  # softer strokes are silence
 HISTORY = 2048  # samples kept to look for the first of the stroke
+GROWTH = np.float32(1.25)  # a peak this much higher than a hop ago still grows
 REACH = 448  # how far back that sample may lie
 BEFORE = 480  # samples that tell what was there before
 MARGIN = np.float32(1.15)  # the stroke departs where it exceeds the background this much,
@@ -52,7 +53,7 @@ class OnsetState(NamedTuple):
     follower: np.ndarray  # (2,) loudest level [dB], mean strength [dB]
     recent: np.ndarray  # (HISTORY,) newest samples, oldest first
     counter: np.ndarray  # (4,) clock, cursor, time of the last stroke, 1 while one is being decided
-    found: np.ndarray  # (3,) velocity, confidence, greatest strength of the newest stroke
+    found: np.ndarray  # (4,) velocity, confidence, greatest strength and last peak of the newest stroke
 
 
 def onset_params(settings: OnsetSettings, decision_ms: float | None = None) -> np.ndarray:
@@ -77,7 +78,7 @@ def onset_state(settings: OnsetSettings, decision_ms: float | None = None) -> On
         np.array([-100, 0.15], np.float32),  # until heard otherwise, expect noise
         np.zeros(HISTORY, np.float32),
         np.array([0, 0, -(1 << 40), 0]),
-        np.zeros(3, np.float32),
+        np.zeros(4, np.float32),
     )
 
 
@@ -193,10 +194,13 @@ def onset_hop(state, levels, x):
             return False
         counter[3] = 1
         found[2] = np.float32(0)
+        found[3] = np.float32(0)
     found[2] = max(found[2], strength)
     age = min(first_sample(recent, min(params.decision, REACH), found), now)
-    # A peak needs a hop to show; a later hop may lie beyond the decision.
-    if age < HOP and age + HOP <= params.decision:
+    # What still grows is not known yet: a codec may whisper before a stroke, and a drum swells.
+    growing = found[0] > GROWTH * found[3]
+    found[3] = found[0]
+    if growing and age + HOP <= params.decision:
         return False
     counter[3] = 0
     if found[0] < WHISPER or now - age - counter[2] < params.refractory:

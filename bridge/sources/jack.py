@@ -34,9 +34,9 @@ class JackSource:
         self._native, self._name, self._pattern = native, name, pattern
         self.feed = base.feed()
         self.rate = client.rate
-        self._targets: list[str] = []
+        self.upstream = 0, 0  # least and most frames that the sound was late already
         self._connected: dict[str, list[str]] = {}
-        self._gone, self._retry, self._jumps = False, 0.0, 0
+        self._retry = 0.0
         self._client: jack.Client | None = client
         sources = self._sources(client)
         self._ports = max(1, min(len(sources), base.MAX_PORTS))
@@ -98,9 +98,28 @@ class JackSource:
             self._client.close()
             self._client = None
             return "the JACK server has gone; waiting for it to come back"
-        for port, handle in zip(self.ports, self._handles, strict=True):
-            self._connected[port] = self._client.connections(handle)
+        connected = {
+            port: self._client.connections(handle)
+            for port, handle in zip(self.ports, self._handles, strict=True)
+        }
+        if connected != self._connected:
+            self._connected = connected
+            self.upstream = self._lag(self._client)
         return None
+
+    def _lag(self, client: jack.Client) -> tuple[int, int]:
+        """Least and most frames by which the sound was late before it came to us.
+
+        Only the sound card's inputs are asked: a DAW that hears our MIDI may count it
+        in its own outputs, and asking those would add up round and round.
+        """
+        physical = set(client.ports("", jack.AUDIO, jack.IS_OUTPUT | jack.IS_PHYSICAL))
+        lags = [
+            client.latency(source) if source in physical else 0
+            for sources in self._connected.values()
+            for source in sources
+        ]
+        return min(lags, default=0), max(lags, default=0)
 
     def _reopen(self) -> str | None:
         if time.monotonic() < self._retry:
