@@ -36,7 +36,7 @@ CLOCK = np.dtype(
         ("rate", "i8"),  # of the source [Hz]
         ("offset", "i8"),  # clock of source sample 0
         ("path", "i8"),  # from decision to departure: the period, or what the host needs [ticks]
-        ("ahead", "i8"),  # what the source's own stages add to every constant [samples at 48 kHz]
+        ("beyond", "i8"),  # what the source's own stages add to every constant [samples at 48 kHz]
     ],
     align=True,
 )
@@ -88,11 +88,11 @@ def decision(preset: Preset) -> dict[str, int]:
     }
 
 
-def declared(preset: Preset, path_ms: float = 0.0, ahead: int = 0) -> dict[str, float]:
+def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str, float]:
     """The constant of each kind that a preset can say: from sound to departure [s]."""
     wanted = {"onset": preset.onset.enabled or preset.drums.enabled, "drum": preset.drums.enabled}
     return {
-        kind: round((ms(n + ahead) + path_ms) / 1000, 6)
+        kind: round((ms(n + beyond) + path_ms) / 1000, 6)
         for kind, n in decision(preset).items()
         if wanted.get(kind, preset.notes.enabled)
     }
@@ -110,7 +110,7 @@ def _due(state, event_time, emitted, decision):
     """When something leaves, in the clock of the source."""
     p, clock = state.params[0], state.clock[0]
     if p.constant:
-        at = event_time + decision + clock.ahead
+        at = event_time + decision + clock.beyond
     else:
         at = emitted
     if clock.kind == FRAMES:

@@ -211,7 +211,7 @@ class Engine:
         state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
         depart = departure(preset)
         depart.clock["kind"], depart.clock["rate"] = clock, rate
-        depart.clock["ahead"] = state.params["ahead"]
+        depart.clock["beyond"] = state.params["beyond"]
         self.listening = Listening(
             control,
             audio,
@@ -306,14 +306,19 @@ class Engine:
         """Let the MIDI port know by how much it lags the sound."""
         kinds = decision(self.preset)
         kind = "drum" if self.preset.drums.enabled else "note_on"
-        wait = (kinds[kind] + self.ahead) * self.rate // RATE
+        wait = (kinds[kind] + self.beyond) * self.rate // RATE
         path = int(self.listening.source[PERIOD] + self.words[SLACK])
         self.listening.box.words[CONSTANT] = wait + path
 
     @property
     def ahead(self) -> int:
-        """What the source's own stages add to every decision [samples at 48 kHz]."""
+        """Newer input that each heard sample depends on [samples at 48 kHz]."""
         return int(self.listening.hearing.params["ahead"][0])
+
+    @property
+    def beyond(self) -> int:
+        """What the source's own stages add to every constant [samples at 48 kHz]."""
+        return int(self.listening.hearing.params["beyond"][0])
 
     @property
     def tail(self) -> int:
@@ -363,7 +368,7 @@ class Transcription(NamedTuple):
     events: np.ndarray  # (n,) EVENT
     samples: int  # heard, at 48 kHz
     mended: int  # of them not finite or absurd
-    ahead: int  # what resampler, plugins and take add to every decision [samples]
+    beyond: int  # what plugins add to every decision [samples]
 
 
 def transcribe(
@@ -420,4 +425,5 @@ def transcribe(
     closing.follow(events)
     time, waits = int(state.counts[HEARD]), int(state.params["ahead"][0])
     ends = closing.events(time, time + waits)
-    return Transcription(np.concatenate([events, ends]), time, int(state.counts[BAD]), waits)
+    added = int(state.params["beyond"][0])
+    return Transcription(np.concatenate([events, ends]), time, int(state.counts[BAD]), added)

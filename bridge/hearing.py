@@ -1,28 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From source samples to events: the one step that live sound and files both take."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bridge.errors import SourceError
 from bridge.native import thread_ns
 from dsp.events import EVENT
+from dsp.hits import DrumSettings
 from dsp.kernel import kernel
+from dsp.line import NoteSettings
+from dsp.onset import OnsetSettings
 from dsp.resample import HIGHEST, LOWEST, Resample, ResampleState, resample_step
 from dsp.stage import Spec
-from dsp.units import HOP, RATE, gain
+from dsp.units import HOP, RATE, gain, ms, samples
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
 
 BLOCK = 1024  # most source samples one step is given
 TINY = np.float32(1e-15)  # smaller is silence, and would be slow to multiply
 LOUD = np.float32(1e3)  # 60 dB over full scale; more is a broken wire, and could overflow
+SHARE = samples(1)  # of what the source's stages wait for, this much is taken out of every decision
 BAD, HEARD, SKIP = range(3)  # words of `counts`
 
 HEARING = np.dtype(
     [
         ("gain", "f4"),
         ("ahead", "i8"),  # newer input that each heard sample depends on [samples at 48 kHz]
+        ("beyond", "i8"),  # of `ahead`, what does not fit into the decisions and is added to them
         ("same_rate", "i8"),
         ("tail", "i8"),  # silence that brings the end of a source out [source samples]
     ],
@@ -64,13 +70,36 @@ def hearing(settings: EarSettings, rate: int, gain_db: float = 0.0, lag: int = 0
     resample.prepare(Spec(rate, capacity=BLOCK))
     waits = resample.delay + -(-lag * RATE // rate) + ahead
     return Hearing(
-        np.array([(gain(gain_db), waits, rate == RATE, resample.ahead + lag)], HEARING),
+        np.array([(gain(gain_db), waits, beyond(waits), rate == RATE, resample.ahead + lag)], HEARING),
         np.array([0, 0, lag], np.int64),
         np.zeros(BLOCK, np.float32),
         np.zeros(6 * BLOCK + 2, np.float32),
         resample.state,
-        ear_state(settings),
+        ear_state(in_time(settings, waits)),
     )
+
+
+class _Settings(NamedTuple):
+    onset: OnsetSettings
+    drums: DrumSettings
+    notes: NoteSettings
+
+
+def beyond(ahead: int) -> int:
+    """What a source that waits `ahead` adds to every decision [samples]: nothing for a resampler."""
+    return max(0, ahead - SHARE)
+
+
+def in_time(settings: EarSettings, ahead: int) -> EarSettings:
+    """The ear's settings with decisions so much earlier that waiting for the source does not make them late."""
+    sooner = ahead - beyond(ahead)
+    if not sooner:
+        return settings
+
+    def less(part: Any) -> Any:
+        return replace(part, decision_ms=ms(samples(part.decision_ms) - sooner))
+
+    return _Settings(less(settings.onset), less(settings.drums), less(settings.notes))
 
 
 def room() -> np.ndarray:
@@ -81,7 +110,7 @@ def room() -> np.ndarray:
 def adopt(state: Hearing, settings: EarSettings, gain_db: float) -> None:
     """Take a preset's numbers over while listening goes on."""
     state.params["gain"] = gain(gain_db)
-    ear_adopt(state.ear, settings)
+    ear_adopt(state.ear, in_time(settings, int(state.params["ahead"][0])))
 
 
 @kernel

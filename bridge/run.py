@@ -152,7 +152,7 @@ class Session:
             "rate": RATE,
             "preset": self.preset.name,
             "mode": self.preset.mode,
-            "constant": declared(self.preset, self.path_ms, self.engine.ahead),
+            "constant": declared(self.preset, self.path_ms, self.engine.beyond),
             "ports": ports,
         }
 

@@ -65,7 +65,7 @@ def transcribe_file(
         header = {
             "preset": preset.name,
             "mode": preset.mode,
-            "constant": declared(preset, ahead=got.ahead),
+            "constant": declared(preset, beyond=got.beyond),
             "ports": {"source": [f"file:{Path(path).name}"]},
         }
         return Heard(got.events, got.samples / RATE, got.mended, file.warning, header)

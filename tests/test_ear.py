@@ -41,10 +41,12 @@ def test_contract(name, cuts):
     assert len(set(whole["id"])) == len(whole)
 
 
+@pytest.mark.parametrize("rate", [48_000, 44_100, 8_000])
 @pytest.mark.parametrize("name", shipped())
-def test_no_decision_is_later_than_the_preset_says(name):
+def test_no_decision_is_later_than_the_preset_says(name, rate):
+    """Not even where a resampler waits for newer sound: that is taken out of the decision."""
     preset = load(name)
-    events = transcribe(iter([SOUND]), 48_000, preset).events
+    events = transcribe(iter([performance(rate=rate)]), rate, preset).events
     limits = decision(preset)
     for kind, row in ((kind, KINDS.index(kind)) for kind in limits):
         late = (events["emitted"] - events["time"])[events["kind"] == row]
@@ -112,9 +114,17 @@ def test_bad_sound_is_survived_and_forgotten(bad):
     assert (after["kind"] == KINDS.index("onset")).sum() >= 4
 
 
-def test_a_take_counts_what_its_source_waited_for():
-    preset = load("drums")
-    plain = transcribe(iter([SOUND]), 48_000, preset).events
-    take = transcribe(iter([SOUND]), 48_000, preset, ahead=27, raw=False).events
-    np.testing.assert_array_equal(plain["time"], take["time"])
-    np.testing.assert_array_equal(plain["emitted"] + 27, take["emitted"])
+def test_a_take_says_what_its_source_said():
+    """A take is at 48 kHz, and knows that what it holds was waited for."""
+    preset, sound, out = load("drums"), performance(rate=44_100), room()
+    state = hearing(preset, 44_100)
+    heard = []
+    for start in range(0, len(sound), 1000):
+        _, n = hear_step(state, sound[start : start + 1000], out)
+        heard.append(state.heard[:n].copy())
+    _, n = hear_step(state, np.zeros(int(state.params["tail"][0]), np.float32), out)
+    heard.append(state.heard[:n].copy())
+    plain = transcribe(iter([sound]), 44_100, preset).events
+    ahead = int(state.params["ahead"][0])
+    take = transcribe(iter([np.concatenate(heard)]), 48_000, preset, ahead=ahead, raw=False).events
+    np.testing.assert_array_equal(plain, take)
