@@ -4,7 +4,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -109,7 +109,7 @@ def look() -> Found:
 def look_at_jack() -> Jack:
     """The JACK server and its ports; never starts one."""
     server = os.environ.get("JACK_DEFAULT_SERVER", "default")
-    others = tuple(name for name in _jack_servers() if name != server)
+    others = tuple(name for name in jack_servers() if name != server)
     if library() is None:
         return Jack(False, others=others)
     client = Client.try_open("earwire-look")
@@ -133,7 +133,14 @@ def look_at_jack() -> Jack:
         client.close()
 
 
-def _jack_servers() -> list[str]:
+def other_servers(names: Sequence[str]) -> str:
+    """How JACK servers of other names are reached."""
+    if len(names) == 1:
+        return f"JACK_DEFAULT_SERVER={names[0]} selects one that runs"
+    return f"JACK_DEFAULT_SERVER=NAME selects one of those that run: {', '.join(names)}"
+
+
+def jack_servers() -> list[str]:
     """Names of the JACK 2 servers of this user; each keeps a socket."""
     if not sys.platform.startswith("linux"):
         return []

@@ -246,6 +246,27 @@ def known_f0(path: Path) -> np.ndarray:
     return np.array(rows).reshape(-1, 2)
 
 
+KNOWN: dict[str, Callable[[Path], Any]] = {
+    "onsets": known_onsets,
+    "drums": known_drums,
+    "notes": known_notes,
+    "f0": known_f0,
+}
+
+
+def readable(found: Iterable[Pair], task: str) -> tuple[list[Pair], list[EarwireError]]:
+    """Those pairs whose annotation is one of `task`, and what is wrong with the others."""
+    good, wrong = [], []
+    for pair in found:
+        try:
+            KNOWN[task](pair.truth)
+        except EarwireError as error:
+            wrong.append(error)
+        else:
+            good.append(pair)
+    return good, wrong
+
+
 # What was heard
 
 

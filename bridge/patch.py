@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge.errors import EarwireError, UsageError
+from bridge.errors import DeviceError, EarwireError, UsageError
 from bridge.preset import Preset
 
 FILE_BLOCK = 4096  # frames read from a file at once
 STREAM_BLOCK = 128  # frames read from stdin at once
+NAMED = 4  # ports named as examples
 
 
 class Opened(NamedTuple):
@@ -52,9 +53,7 @@ def open_source(spec: str, preset: Preset, name: str) -> Opened:
         Where the source cannot be opened.
     """
     if not spec:
-        from bridge import jack
-
-        spec = "jack" if jack.running() else "device"
+        return _open_default(preset, name)
     kind, _, rest = spec.partition(":")
     channels = preset.source.channels
     if kind == "jack":
@@ -74,10 +73,60 @@ def open_source(spec: str, preset: Preset, name: str) -> Opened:
         stream = open_stdin(spec, sys.stdin.buffer)
         blocks = _mono(stream, channels, STREAM_BLOCK, "stdin")
         return Opened(StreamSource("stdin", blocks, stream.rate, "given"), 0, True, None)
+    forms = "jack[:PORTS], device[:NAME], file:PATH[,fast] or stdin[:FORMAT:RATE:CHANNELS]"
+    is_file = Path(spec.removesuffix(",fast")).is_file()
     raise UsageError(
         f"--source {spec}: no such source",
-        hint="jack[:PORTS], device[:NAME], file:PATH[,fast] or stdin[:FORMAT:RATE:CHANNELS]",
+        hint=f"for the file say --source file:{spec}" if is_file else forms,
     )
+
+
+def _open_default(preset: Preset, name: str) -> Opened:
+    """JACK where a server runs, else the default input."""
+    from bridge import jack
+    from bridge.devices import jack_servers, other_servers
+
+    if jack.running():
+        return open_source("jack", preset, name)
+    try:
+        return open_source("device", preset, name)
+    except DeviceError as error:
+        served = jack_servers()
+        instead = f"or use JACK: {other_servers(served)}" if served else "or start a JACK server"
+        raise DeviceError(error.message, "; ".join(filter(None, (error.hint, instead)))) from None
+
+
+def unmatched(source: str, midi: str) -> list[str]:
+    """What to tell about port patterns of `source` and `midi` that no JACK port fits, a line each."""
+    from bridge import jack
+
+    wanted = [
+        (option, pattern, type_, flag)
+        for option, spec, type_, flag in (
+            ("--source", source, jack.AUDIO, jack.IS_OUTPUT),
+            ("--midi", midi, jack.MIDI, jack.IS_INPUT),
+        )
+        if spec.startswith("jack:") and (pattern := spec.removeprefix("jack:"))
+    ]
+    client = jack.Client.try_open("earwire-look") if wanted else None
+    if client is None:
+        return []  # whoever opens the port says it
+    try:
+        return [
+            f"{option} jack:{pattern}: no port is called that, so nothing is connected yet; "
+            + _some(client.ports("", type_, flag))
+            for option, pattern, type_, flag in wanted
+            if not client.ports(pattern, type_, flag)
+        ]
+    finally:
+        client.close()
+
+
+def _some(ports: list[str]) -> str:
+    """A few names, as examples."""
+    if not ports:
+        return "there is no such port at all"
+    return "there are " + ", ".join(ports[:NAMED]) + (", ..." if len(ports) > NAMED else "")
 
 
 def _open_file(rest: str, channels: Any) -> Opened:

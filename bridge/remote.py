@@ -2,15 +2,25 @@
 """What a person asks for while it runs: by OSC or by a MIDI pad. Off unless asked for."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
 from bridge.errors import OscError, UsageError
 from bridge.preset import osc_target
 
+Say = Callable[[str], None]
 Commands = SimpleQueue[tuple[str, str]]
 MOST_TEXT = 200  # longest argument taken
+TAKEN = ("correct", "preset", "panic")
+
+
+def listens_at(where: str) -> tuple[str, int]:
+    """Host and port of --osc-in, ``[HOST:]PORT``; without a host it is loopback."""
+    try:
+        return osc_target(where if ":" in where else f"127.0.0.1:{where}")
+    except ValueError as error:
+        raise UsageError(f"--osc-in: {error}", hint="a port, such as 9001, or HOST:PORT") from None
 
 
 class OscRemote:
@@ -24,22 +34,24 @@ class OscRemote:
         Of the addresses, without the slash.
     commands
         Where requests are put.
+    say
+        Tells the user one line: of other addresses, once.
     """
 
-    def __init__(self, where: str, prefix: str, commands: Commands) -> None:
+    def __init__(self, where: str, prefix: str, commands: Commands, say: Say = lambda line: None) -> None:
         from pythonosc.dispatcher import Dispatcher
         from pythonosc.osc_server import BlockingOSCUDPServer
 
-        try:
-            host, port = osc_target(where if ":" in where else f"127.0.0.1:{where}")
-        except ValueError as error:
-            raise UsageError(f"--osc-in: {error}", hint="a port, such as 9001, or HOST:PORT") from None
+        address = listens_at(where)
         dispatcher = Dispatcher()
-        for name in ("correct", "preset", "panic"):
+        for name in TAKEN:
             dispatcher.map(f"/{prefix}/{name}", self._take, name)
-        self._commands = commands
+        dispatcher.map(f"/{prefix}/tap", self._tap)
+        dispatcher.set_default_handler(self._wonder)
+        self._commands, self._say, self._said = commands, say, set[str]()
+        self._wanted = ", ".join(f"/{prefix}/{name}" for name in TAKEN)
         try:
-            self._server = BlockingOSCUDPServer((host, port), dispatcher)
+            self._server = BlockingOSCUDPServer(address, dispatcher)
         except OSError as error:
             raise OscError(
                 f"--osc-in {where}: {error.strerror or error}", hint="is the port taken?"
@@ -51,6 +63,18 @@ class OscRemote:
     def _take(self, _address: str, fixed: list[Any], *arguments: Any) -> None:
         argument = str(arguments[0])[:MOST_TEXT] if arguments else ""
         self._commands.put((fixed[0], argument))
+
+    def _tap(self, *_: Any) -> None:
+        self._tell("tap", "OSC: tempo is not followed yet, so /tap does nothing")
+
+    def _wonder(self, address: str, *_: Any) -> None:
+        self._tell("", f"OSC: {address[:MOST_TEXT]!a} is not understood; taken are {self._wanted}")
+
+    def _tell(self, about: str, line: str) -> None:
+        """Say it once: a sender may go on for hours."""
+        if about not in self._said:
+            self._said.add(about)
+            self._say(line)
 
     def close(self) -> None:
         self._server.shutdown()

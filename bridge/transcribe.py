@@ -10,6 +10,7 @@ import numpy as np
 from bridge.departure import declared
 from bridge.engine import transcribe
 from bridge.errors import AudioFileError
+from bridge.hearing import hear_step, hearing, room
 from bridge.patch import take_of
 from bridge.preset import Preset
 from bridge.sources.files import check_channels, mixdown, open_audio
@@ -25,6 +26,11 @@ class Heard(NamedTuple):
     mended: int  # samples that were not finite or absurd
     warning: str  # what is wrong with a file that plays all the same, or ""
     header: dict[str, Any]  # as in the start line
+
+
+def prepare(preset: Preset) -> None:
+    """Have what `transcribe_file` calls compiled."""
+    hear_step(hearing(preset, RATE), np.zeros(0, np.float32), room())
 
 
 def transcribe_file(

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first start compiles the kernels: show how far it is, and keep the result."""
+"""The first start compiles the kernels: show how far it is, and let Ctrl-C end it."""
 
-import json
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +17,110 @@ from numba.core import event
 from dsp.kernel import cache_path
 
 KEEP = 3  # versions of compiled kernels kept, newest first
-EXPECTED = 130  # functions compiled at the first start, until a start has counted them
+PATIENCE = 0.5  # what compiles no longer than this is not worth a word [s]
+HEARING, ENGINE, JACK = (
+    65,
+    92,
+    30,
+)  # functions compiled at a first start: to hear, to run, and for JACK besides
 
 
-def is_warm() -> bool:
-    """Whether the kernels of exactly these sources are compiled already."""
-    return (cache_path() / "compiled.json").is_file()
+class _Teller(event.Listener):
+    """Tells on stderr that there is compiling: a bar on a terminal, a line elsewhere."""
+
+    def __init__(self, quiet: bool, expected: int) -> None:
+        self.compiled = 0
+        self._quiet, self._expected = quiet, expected
+        self._began = 0.0
+        self._told = False
+        self._progress: Any = None
+
+    def on_start(self, _event: Any) -> None:
+        now = time.monotonic()
+        self._began = self._began or now
+        if not self._told and now - self._began >= PATIENCE:
+            self._told = True
+            self._tell()
+
+    def on_end(self, _event: Any) -> None:
+        self.compiled += 1
+        self._show(self.compiled)
+
+    def _tell(self) -> None:
+        if self._quiet or not sys.stderr.isatty():
+            _say("compiling for this processor, once: about half a minute")
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = self._progress.add_task("Compiling for this processor, once", total=self._expected)
+        self._progress.start()
+
+    def _show(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress.update(self._bar, completed=done)
+
+    def stop(self) -> None:
+        """Put the terminal back as it was."""
+        if self._progress is not None:
+            self._progress.stop()
 
 
-def warm(compile_: Callable[[], Any], quiet: bool = False) -> None:
-    """Have the kernels compiled, with a progress bar where that takes a while."""
-    if is_warm():
-        compile_()
+@contextmanager
+def compiling(quiet: bool = False, expected: int = ENGINE) -> Iterator[None]:
+    """Tell how far compiling is, wherever in here there is any.
+
+    What is compiled already is loaded without a word. SIGINT and SIGTERM end
+    the process at once: an exception would be lost in the compiler's callbacks.
+
+    Parameters
+    ----------
+    quiet
+        A line instead of a bar.
+    expected
+        Functions that a first start compiles.
+    """
+    teller = _Teller(quiet, expected)
+
+    def end(*_: Any) -> None:
+        teller.stop()
+        _say("stopped; what is compiled so far is kept" if teller.compiled else "stopped")
+        os._exit(1)
+
+    with _on_signal(end), event.install_listener("numba:compile", teller):
+        try:
+            yield
+            teller._show(expected)
+        finally:
+            teller.stop()
+    if teller.compiled:
+        _forget_old(cache_path())
+
+
+@contextmanager
+def _on_signal(end: Any) -> Iterator[None]:
+    """Have `end` called for SIGINT and SIGTERM, where signals are ours to take."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    if quiet:
-        _count(compile_, lambda: None)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Compiling for this processor, once", total=EXPECTED)
-        _count(compile_, lambda: progress.advance(task))
-
-
-def _count(compile_: Callable[[], Any], advance: Callable[[], Any]) -> None:
-    class Listener(event.Listener):
-        done = 0
-
-        def on_start(self, started: Any) -> None: ...
-
-        def on_end(self, ended: Any) -> None:
-            Listener.done += 1
-            advance()
-
-    with event.install_listener("numba:compile", Listener()):
-        compile_()
-    _remember(Listener.done)
-
-
-def _remember(compiled: int) -> None:
-    """Mark this version as complete, and let go of the oldest ones."""
-    path = cache_path()
+    earlier = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "compiled.json").write_text(json.dumps({"functions": compiled}))
-        versions = sorted(path.parent.iterdir(), key=_age, reverse=True)
-        for old in versions[KEEP:]:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError):  # nobody listens
+        print(f"earwire: {line}", file=sys.stderr, flush=True)
+
+
+def _forget_old(path: Path) -> None:
+    """Let go of the oldest versions of compiled kernels."""
+    with suppress(OSError):  # a read-only home compiles at every start, and runs all the same
+        os.utime(path)
+        for old in sorted(path.parent.iterdir(), key=os.path.getmtime, reverse=True)[KEEP:]:
             shutil.rmtree(old, ignore_errors=True)
-    except OSError:
-        pass  # a read-only home compiles at every start, and runs all the same
-
-
-def _age(path: Path) -> float:
-    return path.stat().st_mtime

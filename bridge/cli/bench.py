@@ -15,6 +15,9 @@ from typing import Any
 from bridge.errors import JackError, SourceError, UsageError
 
 KEYS = """\
+latency plays bursts without a pitch and waits for their notes, so it measures presets that
+play drums; what a melody takes is declared by earwire run, and scored by earwire evaluate notes.
+
 --json keys of latency: period, rate [Hz], realtime (priority granted), mode, declared, p1, median, p99, max and
 jitter (p99 - p1), each as KEY_samples and KEY_ms; clicks played, dropped (beside a jump of the server, left out),
 missed (not answered), extra (answers nobody asked for), xruns, load (part of one core).
@@ -29,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "what",
         choices=("latency", "load"),
         metavar="latency|load",
-        help="from sound to MIDI through JACK, or the processor's time",
+        help="from sound to MIDI through JACK, for drums; or the processor's time, for any preset",
     )
     add("--clicks", type=int, default=300, metavar="N", help="bursts to play (default: 300)")
     add("--seconds", type=float, default=60, metavar="S", help="sound to hear for load (default: 60)")
@@ -182,12 +185,13 @@ def load(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
     import numpy as np
 
     from bridge.hearing import hearing, room, time_hops
-    from bridge.warm import warm
+    from bridge.warm import HEARING, compiling
     from dsp.units import HOP, RATE
 
     state, out, clock = hearing(preset, RATE), room(), np.zeros(2, np.int64)
     nothing = np.zeros(0, np.float32)
-    warm(lambda: time_hops(state, nothing, out, clock, np.zeros(0, np.int64)), args.json)
+    with compiling(args.json, HEARING):
+        time_hops(state, nothing, out, clock, np.zeros(0, np.int64))
     rng = np.random.default_rng(args.seed)
     second = np.zeros(RATE, np.float32)
     hops = int(args.seconds * RATE) // HOP

@@ -54,11 +54,16 @@ def execute(args: argparse.Namespace) -> int:
 
     from bridge.cli.main import say
     from bridge.errors import EarwireError
-    from bridge.evaluate import SCORES, Score, pairs, pooled
+    from bridge.evaluate import SCORES, Score, pairs, pooled, readable
     from bridge.preset import load
-    from bridge.transcribe import transcribe_file
+    from bridge.transcribe import prepare, transcribe_file
+    from bridge.warm import HEARING, compiling
 
-    found = pairs(args.folder, args.task, args.audio, args.truth)
+    found, wrong = readable(pairs(args.folder, args.task, args.audio, args.truth), args.task)
+    if not found:
+        for error in wrong:
+            say(error.message, error.hint)
+        return 1
     wanted = ["notes.pitch=true"] if args.task == "f0" else []
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
     preset = load(name, [*wanted, *args.set])
@@ -67,7 +72,10 @@ def execute(args: argparse.Namespace) -> int:
     scores: list[Score] = []
     files: list[dict[str, Any]] = []
     failed = 0
-    with Progress(*columns, console=console, transient=True) as progress:
+    with compiling(args.json, HEARING):
+        prepare(preset)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("listening", total=len(found))
         for n, pair in enumerate(found):
             progress.update(task, description=pair.name.replace("[", r"\["))
@@ -82,6 +90,8 @@ def execute(args: argparse.Namespace) -> int:
             scores.append(score)
             files.append({"name": pair.name, "seconds": round(heard.seconds, 2), **pooled([score])})
             progress.update(task, completed=n + 1)
+    if wrong:  # a folder may hold annotations of several tasks
+        say(f"{len(wrong)} left out, whose annotation is none of {args.task}; the first: {wrong[0].message}")
     if not scores:
         return 1
     result = {"task": args.task, "preset": preset.name, "files": files, **pooled(scores)}

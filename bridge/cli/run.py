@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from bridge.errors import UsageError
+from bridge.errors import OscError, UsageError
 
 EXAMPLES = """\
 examples:
@@ -63,11 +63,23 @@ def say(line: str) -> None:
 
 def perform(args: argparse.Namespace, preset: Any, also: Sequence[Any] = ()) -> Any:
     """Run a session as the options of `configure` say, with sinks of the caller's too; its summary."""
-    from bridge.patch import open_port, open_source
-    from bridge.preset import load
-    from bridge.run import Session
-    from bridge.view import LiveView, view_for
-    from bridge.warm import warm
+    from bridge.warm import ENGINE, JACK, compiling
+
+    _check(args)
+    by_jack = args.source.partition(":")[0] in ("", "jack")
+    with ExitStack() as parts:
+        with compiling(args.quiet, ENGINE + by_jack * JACK):  # a source brings code of its own
+            session = _session(args, preset, also, parts)
+            session.compile()
+        if os.environ.get("EARWIRE_BUSY"):
+            threading.Thread(target=_keep_busy, daemon=True).start()
+        return session.run()
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what makes no sense before anything opens."""
+    from bridge.preset import osc_target
+    from bridge.remote import listens_at
 
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", args.name):
         raise UsageError(f"--name {args.name!r}: up to 40 letters, digits, - and _")
@@ -76,32 +88,47 @@ def perform(args: argparse.Namespace, preset: Any, also: Sequence[Any] = ()) -> 
             "MIDI cannot leave faster than real time",
             hint="leave ,fast out, or --midi none; earwire transcribe writes a MIDI file",
         )
-    with ExitStack() as opened_parts:
-        opened = open_source(args.source, preset, args.name)
-        opened_parts.callback(opened.source.close)
-        port, jack_midi = open_port(args.midi, opened.source.name.partition(":")[0], args.name)
-        opened_parts.callback(port.close)
-        session = Session(
-            preset,
-            opened.source,
-            port,
-            say=say,
-            jack_midi=jack_midi,
-            ahead=opened.ahead,
-            raw=opened.raw,
-            reload=lambda: load(args.preset, args.set),
-        )
-        view = view_for(session, args.quiet, opened.lasts)
-        if isinstance(view, LiveView):
-            session.say = view.say  # a line printed into a live picture would break it
-        _add_sinks(session, args)
-        session.sinks += [*also, *([view] if view is not None else [])]
-        for remote in _remotes(session, args):
-            opened_parts.callback(remote.close)
-        warm(session.compile, args.quiet)
-        if os.environ.get("EARWIRE_BUSY"):
-            threading.Thread(target=_keep_busy, daemon=True).start()
-        return session.run()
+    for target in args.osc:
+        try:
+            osc_target(target)
+        except ValueError as error:
+            raise OscError(f"--osc: {error}") from None
+    if args.osc_in:
+        listens_at(args.osc_in)
+
+
+def _session(args: argparse.Namespace, preset: Any, also: Sequence[Any], parts: ExitStack) -> Any:
+    """The session, with all it needs open; `parts` closes what a session that never runs leaves open."""
+    from bridge.patch import open_port, open_source, unmatched
+    from bridge.preset import load
+    from bridge.run import Session
+    from bridge.view import LiveView, view_for
+
+    nobody = unmatched(args.source, args.midi)
+    opened = open_source(args.source, preset, args.name)
+    parts.callback(opened.source.close)
+    port, jack_midi = open_port(args.midi, opened.source.name.partition(":")[0], args.name)
+    parts.callback(port.close)
+    session = Session(
+        preset,
+        opened.source,
+        port,
+        say=say,
+        jack_midi=jack_midi,
+        ahead=opened.ahead,
+        raw=opened.raw,
+        reload=lambda: load(args.preset, args.set),
+    )
+    view = view_for(session, args.quiet, opened.lasts)
+    if isinstance(view, LiveView):
+        session.say = view.say  # a line printed into a live picture would break it
+    for line in nobody:
+        session.say(line)
+    _add_sinks(session, args)
+    session.sinks += [*also, *([view] if view is not None else [])]
+    for remote in _remotes(session, args):
+        parts.callback(remote.close)
+    return session
 
 
 def _add_sinks(session: Any, args: argparse.Namespace) -> None:
@@ -130,7 +157,7 @@ def _remotes(session: Any, args: argparse.Namespace) -> list[Any]:
     if args.osc_in:
         from bridge.remote import OscRemote
 
-        remotes.append(OscRemote(args.osc_in, args.name, session.commands))
+        remotes.append(OscRemote(args.osc_in, args.name, session.commands, session.say))
     if args.midi_in:
         from bridge.remote import MidiRemote
 

@@ -18,6 +18,7 @@ examples:
 The events are those that earwire run would have sent. The MIDI file carries when
 things sounded, without any of our delays.
 """
+ENDINGS = {".mid": (".mid", ".midi", ".smf"), ".jsonl": (".jsonl", ".ndjson", ".json", ".txt", ".log")}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,8 @@ def execute(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bridge.cli.main import preset_of, say
+    from bridge.transcribe import prepare
+    from bridge.warm import HEARING, compiling
 
     files = [Path(name) for name in args.files]
     midis = places(files, args.output, ".mid", "--output")
@@ -47,7 +50,11 @@ def execute(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     failed = 0
-    with Progress(*columns, console=console, transient=True, disable=args.quiet) as progress:
+    if any(file.is_file() for file in files):
+        with compiling(args.quiet, HEARING):
+            prepare(preset)
+    hidden = args.quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         for file, midi, line in zip(files, midis, lines, strict=True):
             task = progress.add_task(file.name.replace("[", r"\["), total=1.0)
             try:
@@ -105,13 +112,16 @@ def places(files: list[Path], output: str | None, suffix: str, option: str) -> l
     Raises
     ------
     UsageError
-        Where several files would go to one, or one would replace a sound file.
+        Where several files would go to one, one would replace a sound file, or a name says that it is
+        no such file.
     """
     if output == "-":
+        if suffix == ".mid":
+            raise UsageError("a MIDI file does not go to stdout", "event lines do: --events -")
         return ["-"] * len(files)
     if output is None:
         out = [file.with_suffix(suffix) for file in files]
-    elif len(files) > 1 or Path(output).is_dir() or output.endswith(("/", "\\")) or not Path(output).suffix:
+    elif Path(output).is_dir() or output.endswith(("/", "\\")) or not Path(output).suffix:
         folder = Path(output)
         if folder.is_file():
             raise UsageError(f"{option} {output}: several files need a folder, and this is a file")
@@ -123,6 +133,11 @@ def places(files: list[Path], output: str | None, suffix: str, option: str) -> l
         if len(set(names)) < len(names):  # song1/drums.wav song2/drums.wav
             names = [f"{file.resolve().parent.name}-{file.stem}" for file in files]
         out = [folder / f"{name}{suffix}" for name in names]
+    elif len(files) > 1:
+        raise UsageError(
+            f"{option} {output} is one file, and {len(files)} are to be written",
+            f"name a folder, with a slash at its end: {option} {Path(output).with_suffix('')}/",
+        )
     else:
         out = [Path(output)]
     twice = [path for n, path in enumerate(out) if path in out[:n]]
@@ -134,5 +149,10 @@ def places(files: list[Path], output: str | None, suffix: str, option: str) -> l
         if path in files:
             raise UsageError(
                 f"{path} would be replaced by what is heard in it", f"choose another place with {option}"
+            )
+        if path.suffix.lower() not in ENDINGS[suffix]:
+            raise UsageError(
+                f"{option} {output}: that is no name of a {suffix} file",
+                f"{option} {path.with_suffix(suffix)}; the name of a folder ends with a slash",
             )
     return out
