@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bridge.departure import declared
 from bridge.run import Session
 from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON, ONSET
 from dsp.units import RATE
@@ -83,9 +84,6 @@ class LiveView:
         from rich.live import Live
 
         self._header = header
-        constant = header["constant"]
-        kind = "drum" if "drum" in constant else "note_on"
-        self._latency = constant.get(kind)
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=False)
         self._live.start()
         self._thread.start()
@@ -166,8 +164,9 @@ class LiveView:
         text.append(" last    " + "  ".join(reversed(self._recent)) + "\n", "dim")
         text.append(f"\n load {m.load:5.1%}   answers in {m.reaction[1]:.1f} ms")
         text.append(f"   xruns {m.xruns}   late {m.late}   lost {m.overruns}")
-        if self._latency is not None:
-            text.append(f"   latency {1000 * self._latency:.1f} ms {session.preset.mode}")
+        constant = declared(session.preset, session.path_ms, session.engine.beyond)  # another after a reload
+        if (latency := constant.get("drum", constant.get("note_on"))) is not None:
+            text.append(f"   latency {1000 * latency:.1f} ms {session.preset.mode}")
         text.append("" if m.realtime else "   (no realtime priority: earwire doctor)", "yellow")
         text.append("\n" + "".join(f" {line}\n" for line in self._lines), "yellow")
         text.append(" Ctrl-C ends", "dim")
