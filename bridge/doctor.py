@@ -10,11 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.devices import Found, look
+from bridge.devices import Found, look, other_servers
 
 PACKAGES = ("numba", "numpy", "onnxruntime", "sounddevice", "python-rtmidi", "pedalboard")
 LONGEST_PERIOD = 128  # beyond it the period is most of the latency [samples]
 LOCKED = 256 << 20  # memory that may be locked and is surely enough [bytes]
+
+
+# No package index has us; MIDI comes ready-made for this Python.
+INSTALL = (
+    "in the checkout: uv tool install --reinstall --python 3.12 . (for a wheel its path in place of the dot)"
+)
 
 
 class Finding(NamedTuple):
@@ -85,16 +91,14 @@ def diagnose(machine: Machine) -> list[Finding]:
 def _runtime(m: Machine) -> Iterator[Finding]:
     said = ".".join(str(part) for part in m.python)
     if not m.wide:
-        yield Finding("bad", "python", f"Python {said} of 32 bits", "install a 64-bit Python, 3.11 or newer")
+        yield Finding("bad", "python", f"Python {said} of 32 bits", "install a 64-bit Python, 3.11 or 3.12")
     elif m.python < (3, 11):
-        yield Finding("bad", "python", f"Python {said} is too old", "uv tool install --python 3.12 earwire")
+        yield Finding("bad", "python", f"Python {said} is too old", INSTALL)
     else:
         yield Finding("ok", "python", f"Python {said}")
     missing = [name for name, found in m.versions.items() if not found]
     if missing:
-        yield Finding(
-            "bad", "packages", f"missing: {', '.join(missing)}", "uv tool install --reinstall earwire"
-        )
+        yield Finding("bad", "packages", f"missing: {', '.join(missing)}", INSTALL)
     else:
         yield Finding("ok", "packages", ", ".join(f"{name} {found}" for name, found in m.versions.items()))
 
@@ -164,7 +168,7 @@ def _jack(m: Machine) -> Iterator[Finding]:
         yield Finding(level, "jack", "JACK is not installed", mend)
         return
     if not jack.running:
-        others = "".join(f"; JACK_DEFAULT_SERVER={name} selects one that runs" for name in jack.others)
+        others = f"; {other_servers(jack.others)}" if jack.others else ""
         if "pipewire" in m.servers or m.system != "linux":
             yield Finding("ok", "jack", f"no JACK server runs{others}")
         else:
@@ -215,7 +219,7 @@ def _inputs(m: Machine) -> Iterator[Finding]:
             "bad",
             "inputs",
             "nothing to hear: no audio input and no JACK server",
-            "plug in a sound card or microphone",
+            "plug in a sound card or microphone, or start a JACK server",
         )
 
 
@@ -243,9 +247,7 @@ def _loopback(m: Machine) -> Iterator[Finding]:
 
 def _midi(m: Machine) -> Iterator[Finding]:
     if why := m.found.trouble.get("midi"):
-        yield Finding(
-            "warn", "midi", f"MIDI ports cannot be listed: {why}", "uv tool install --reinstall earwire"
-        )
+        yield Finding("warn", "midi", f"MIDI ports cannot be listed: {why}", INSTALL)
         return
     ports = [port.name for port in m.found.midi if port.use == "play"]
     there = f"; ports to play: {', '.join(ports)}" if ports else ""

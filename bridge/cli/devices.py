@@ -3,9 +3,11 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterator
+from shutil import get_terminal_size
 
-from bridge.devices import Found, look
+from bridge.devices import Found, look, other_servers
 
 EPILOG = """\
 examples:
@@ -63,8 +65,15 @@ def lines(found: Found) -> Iterator[str]:
                 yield f"  play  {port.name:<36} --midi jack, then connect"
     else:
         yield "JACK: " + ("no server runs" if jack.installed else "not installed")
-    for name in jack.others:
-        yield f"  another server runs: JACK_DEFAULT_SERVER={name} selects it"
+    if jack.others:
+        yield textwrap.fill(
+            other_servers(jack.others),
+            get_terminal_size().columns,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     inputs = [device for device in found.devices if device.inputs]
     yield "Audio inputs:" if inputs else f"Audio inputs: {found.trouble.get('devices', 'none')}"
     for device in inputs:

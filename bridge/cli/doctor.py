@@ -3,7 +3,9 @@
 
 import argparse
 import json
+import textwrap
 from collections import Counter
+from shutil import get_terminal_size
 
 from bridge.doctor import diagnose, examine
 
@@ -34,7 +36,7 @@ def execute(args: argparse.Namespace) -> int:
         print(json.dumps({"system": machine.system, **counts, "findings": rows}))
         return 0
     for finding in findings:
-        print(f"{MARKS[finding.level]}  {finding.key:<14}{finding.what}")
+        print(_wrapped(f"{MARKS[finding.level]}  {finding.key:<14}", finding.what))
         if finding.mend:
             print(f"{'':20}-> {finding.mend}")
     if counts["bad"]:
@@ -44,3 +46,15 @@ def execute(args: argparse.Namespace) -> int:
     else:
         print("all is well")
     return 0
+
+
+def _wrapped(head: str, text: str) -> str:
+    """A finding within the terminal; what mends it stays one line, to be copied."""
+    return textwrap.fill(
+        text,
+        max(60, get_terminal_size().columns),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
