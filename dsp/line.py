@@ -3,8 +3,8 @@
 
 The note that sounds is subtracted from what follows, by comparing the sound with
 itself one period ago; what remains is news. Energy that rises, in the sound or in
-the news, opens an attack; it becomes a note as soon as its period has been seen
-twice. Without an attack a pitch must stay elsewhere for a while to be a new note.
+the news, opens an attack; it becomes a note as soon as enough of its period has come
+again. Without an attack a pitch must stay elsewhere for a while to be a new note.
 A fall much faster than any string decays ends a note.
 """
 
@@ -63,18 +63,24 @@ PARAMS = np.dtype(
         ("decision", "i8"),  # [samples]
         ("gate", "f8"),  # softest level that is heard [dB]
         ("clear", "f8"),  # likeness of a note
+        ("low_clear", "f8"),  # less in an attack for each slow sample of its period
         ("keen", "f8"),  # how good the first peak must be against the best
         ("rise", "f8"),  # of the sound, that opens an attack [dB]
         ("news", "f8"),  # of the news, that opens one
+        ("again", "f8"),  # of the sound, that opens anew one still open [dB]
         ("same_rise", "f8"),  # of the sound, that strikes the same note again [dB]
         ("same_news", "f8"),  # of the news, that does
         ("news_floor", "f8"),  # news below this is no news [dB over the sound]
         ("news_loud", "f8"),  # news above this has a pitch of its own [dB over the sound]
         ("wait", "f8"),  # periods of an attack to hear before its pitch is believed
+        ("same_wait", "f8"),  # the same where the note that sounds is struck again
         ("wait_ms", "f8"),  # and at least so long
         ("stay", "f8"),  # hops that pitch must have stayed
         ("low_stay", "f8"),  # and for each slow sample of its period
         ("settle", "f8"),  # hops a pitch must be still to be a note without an attack
+        ("settle_swell", "f8"),  # the same while the sound swells
+        ("swelling", "f8"),  # rise within 32 ms that is a swell [dB]
+        ("trust", "f8"),  # how many hops more one counts whose period is certain
         ("settle_shadow", "f8"),  # hops a multiple of the period that sounds must stay
         ("width", "f8"),  # semitones that a pitch may wander and be still
         ("leave", "f8"),  # semitones from a note that are another note
@@ -166,27 +172,33 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
     params["clear"] = 0.85 - 0.16 * daring
-    params["keen"] = 0.72
+    params["low_clear"] = 0.0006
+    params["keen"] = 0.77
     params["rise"] = 6 - 4 * daring
     params["news"] = 6 - 4 * daring
+    params["again"] = 8
     params["same_rise"] = 3 - 2 * daring
     params["same_news"] = 14 - 4 * daring
     params["news_floor"] = -26
-    params["news_loud"] = -8.5
-    params["wait"] = 2.0
-    params["wait_ms"] = 9
+    params["news_loud"] = -7.8
+    params["wait"] = 1.6
+    params["same_wait"] = 2
+    params["wait_ms"] = 7
     params["stay"] = 1
-    params["low_stay"] = 0.01
+    params["low_stay"] = 0.005
     params["settle"] = 13
+    params["settle_swell"] = 4
+    params["swelling"] = 4
+    params["trust"] = 2
     params["settle_shadow"] = 40
-    params["width"] = 0.25
+    params["width"] = 0.29
     params["leave"] = 0.55
     params["leave_still"] = 0.7
     params["between"] = 0.38
     params["dither"] = 36
     params["shade"] = 0.02
     params["swell"] = 4
-    params["ring"] = 240
+    params["ring"] = 200
     params["refractory"] = 30
     params["patience"] = 80
     params["fall"] = 7
@@ -296,6 +308,8 @@ def _follow(state, now, young):
     """The pitch of this hop: of the sound, or of the news where the sound says nothing new."""
     p, heard, note, power = state.params[0], state.heard[0], state.note[0], state.power
     sound, news = state.sound, state.news
+    # The first period of a low string is never quite like its second.
+    slack = p.low_clear if state.attack[0].open else 0.0
     lag, sure = lag_search(sound, note.period if note.id > 0 else 0.0, p.keen, 0.0)
     width = CHUNK * max(FLOOR, int(lag / CHUNK) + 1)
     loud = 10 * np.log10(sound.energy[width] / width + 1e-12)
@@ -303,7 +317,7 @@ def _follow(state, now, young):
     # What has just stopped still fills the stretch that is compared.
     alive = power[0, now % PAST] + power[0, (now - 1) % PAST] > 10 ** ((loud - 25) / 10)
     heard.lag, heard.sure, heard.midi, heard.loud = lag, sure, _midi(lag), loud
-    heard.voiced = alive and lag > 0 and sure > p.clear and loud > p.gate
+    heard.voiced = alive and lag > 0 and sure > p.clear - slack * lag and loud > p.gate
     # The note that sounds and the one before have a common multiple, which is no note.
     times = np.floor(lag / note.period + 0.5) if note.period > 0 else 0.0
     heard.shadow = times >= 2 and abs(lag - times * note.period) < p.shade * lag
@@ -316,7 +330,7 @@ def _follow(state, now, young):
         return
     lag, sure = lag_search(news, 0.0, p.keen, 0.0)
     fresh = 10 * np.log10(news.energy[FLOOR * CHUNK] / (FLOOR * CHUNK) + 1e-12)
-    told = alive and note.period > 0 and lag > 0 and sure > p.clear
+    told = alive and note.period > 0 and lag > 0 and sure > p.clear - slack * lag
     if told and fresh > loud + p.news_loud and fresh > p.gate:
         midi = _midi(lag)
         if abs(midi - note.midi) > p.leave and not (ringing and abs(midi - note.before) < p.leave):
@@ -332,7 +346,8 @@ def _strike(state, now, emitted, young):
     # Just after a note began, what is subtracted has changed and the news with it.
     novel = _rise(state.power[2], now) if state.note[0].period > 0 and young >= 24 else 0.0
     rests = not attack.open and now - attack.struck > p.refractory
-    if rests and (rise > p.rise or novel > p.news) and loud > p.gate - 12:
+    again = attack.open and rise > p.again and rise > attack.rise and now - attack.struck > 4
+    if (again or rests and (rise > p.rise or novel > p.news)) and loud > p.gate - 12:
         attack.open = 1
         attack.time = emitted - 2 * HOP
         attack.struck = now
@@ -360,7 +375,7 @@ def _watch(p, attack, heard, emitted):
         attack.came = emitted - HOP
         return
     attack.low, attack.high = min(attack.low, midi), max(attack.high, midi)
-    attack.still += 1
+    attack.still += 1 + p.trust * max(0.0, heard.sure - 0.9) * 10
     if attack.high - attack.low >= p.width:
         attack.low = attack.high = midi
         attack.still = 0
@@ -369,7 +384,7 @@ def _watch(p, attack, heard, emitted):
 
 
 @kernel
-def _begins(p, note, attack, heard, now, emitted):
+def _begins(p, note, attack, heard, level, now, emitted):
     """When a note began that is now believed [samples], -1 for none."""
     if not heard.voiced:
         return -1
@@ -379,14 +394,15 @@ def _begins(p, note, attack, heard, now, emitted):
     same = note.ended < 300 and away < p.leave
     if attack.open:
         seen = (emitted - DECIMATION_DELAY - attack.time) / FACTOR
-        if seen < max(p.wait * heard.lag, p.wait_ms * SLOW / 1000):
+        if seen < max((p.same_wait if same else p.wait) * heard.lag, p.wait_ms * SLOW / 1000):
             return -1
         if abs(attack.midi - np.floor(attack.midi + 0.5)) > p.between and now - attack.struck < p.dither:
             return -1
-        if same and attack.rise < p.same_rise and attack.news < p.same_news:
+        if same and attack.rise < p.same_rise and (attack.news < p.same_news or heard.sure < p.clear):
             return -1
         return attack.time
-    if attack.still < p.settle:
+    swelling = heard.loud - level[(now - 24) % PAST] > p.swelling
+    if attack.still < (p.settle_swell if swelling else p.settle):
         return -1
     if same and (note.id > 0 or heard.loud < note.low + p.swell):
         return -1
@@ -474,7 +490,7 @@ def line_step(state, x, out):
         _follow(state, now, young)
         _strike(state, now, emitted, young)
         _watch(p, attack, heard, emitted)
-        start = _begins(p, note, attack, heard, now, emitted)
+        start = _begins(p, note, attack, heard, state.level, now, emitted)
         if start >= 0:
             n = _begin(state, start, emitted, out, n)
         elif note.id > 0:

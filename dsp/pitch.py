@@ -185,6 +185,19 @@ def lag_step(state):
 
 
 @kernel
+def _peak(y, lag):
+    """Whether the likeness peaks at `lag`, and not only because its stretch differs from its neighbour's."""
+    if y[lag] < y[lag - 1] or y[lag] <= y[lag + 1]:
+        return False
+    if lag >= FLOOR * CHUNK:
+        if lag % CHUNK == 0 and y[lag - 1] < y[lag - 2]:
+            return False
+        if lag % CHUNK == CHUNK - 1 and y[lag + 1] < y[lag + 2]:
+            return False
+    return True
+
+
+@kernel
 def _summit(y, at):
     """(position, height) of the parabola through a peak and its neighbours."""
     a, b, c = y[at - 1], y[at], y[at + 1]
@@ -225,13 +238,13 @@ def lag_search(state, expected, keen, lasting):
     shortest, longest = state.params[0].shortest, state.params[0].longest
     best = 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] > best and y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and _lasts(state, lag, lasting):
+        if y[lag] > best and _peak(y, lag) and _lasts(state, lag, lasting):
             best = y[lag]
     if best < 0.3:
         return 0.0, 0.0
     chosen, height = 0.0, 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] >= y[lag - 1] and y[lag] > y[lag + 1] and y[lag] > 0.3 and _lasts(state, lag, lasting):
+        if y[lag] > 0.3 and _peak(y, lag) and _lasts(state, lag, lasting):
             at, top = _summit(y, lag)
             near = expected > 0 and abs(at - expected) < 0.03 * expected + 0.5
             if top >= (keen - 0.06 if near else keen) * best and (height == 0.0 or near):
