@@ -125,7 +125,7 @@ def unmatched(source: str, midi: str) -> list[str]:
 def _some(ports: list[str]) -> str:
     """A few names, as examples."""
     if not ports:
-        return "there is no such port at all"
+        return "there are none"
     return "there are " + ", ".join(ports[:NAMED]) + (", ..." if len(ports) > NAMED else "")
 
 

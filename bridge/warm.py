@@ -18,11 +18,8 @@ from dsp.kernel import cache_path
 
 KEEP = 3  # versions of compiled kernels kept, newest first
 PATIENCE = 0.5  # what compiles no longer than this is not worth a word [s]
-HEARING, ENGINE, JACK = (
-    65,
-    92,
-    30,
-)  # functions compiled at a first start: to hear, to run, and for JACK besides
+# Functions that a first start compiles: to hear a file, to run, and for JACK besides.
+HEARING, ENGINE, JACK = 65, 92, 36
 
 
 class _Teller(event.Listener):

@@ -11,9 +11,12 @@ import types
 import pytest
 
 import bridge.errors
+from bridge import patch
 from bridge import preset as presets
 from bridge.cli import main as cli
-from bridge.errors import EarwireError, JackError, PresetError, UsageError
+from bridge.errors import DeviceError, EarwireError, JackError, PresetError, UsageError
+from bridge.run import Meters
+from bridge.view import LiveView
 from tests.conftest import ROOT, command, environment
 
 COMMANDS = ("run", "transcribe", "demo", "devices", "presets", "doctor", "bench", "evaluate")
@@ -31,7 +34,7 @@ def probe(monkeypatch):
 
 
 def raising(error):
-    def execute(args):
+    def execute(*args):
         raise error
 
     return execute
@@ -126,6 +129,104 @@ def test_a_wrong_preset_is_named_before_anything_starts(name, capsys, tmp_path):
     assert cli.main([name, *file, "--set", "drums.decision_ms=400"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("earwire: drums.decision_ms (--set): 400 is outside 3..60 ms; the nearest is 60")
+
+
+@pytest.mark.parametrize(
+    "options, code, said",
+    [
+        (["--osc", "nowhere"], 1, "--osc: 'nowhere' is not HOST:PORT"),
+        (["--osc-in", "99999"], 2, "--osc-in: "),
+        (["--name", "my ear"], 2, "--name 'my ear'"),
+    ],
+)
+def test_options_of_run_are_checked_before_anything_opens(options, code, said, monkeypatch, capsys):
+    monkeypatch.setattr("bridge.patch.open_source", lambda *_: pytest.fail("a source was opened"))
+    assert cli.main(["run", "--source", "jack", *options]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_without_the_word_file_is_recognised(tmp_path, capsys):
+    path = tmp_path / "groove.ogg"
+    path.write_bytes(b"")
+    for spec in (path, f"{path},fast"):
+        assert cli.main(["run", "--source", str(spec), "--midi", "none"]) == 2
+        assert f"for the file say --source file:{spec}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "servers, hint",
+    [
+        ([], "plug one in; or start a JACK server"),
+        (["studio"], "plug one in; or use JACK: JACK_DEFAULT_SERVER=studio"),
+    ],
+)
+def test_with_nothing_to_hear_jack_is_named_too(servers, hint, monkeypatch):
+    monkeypatch.setattr("bridge.jack.running", lambda: False)
+    monkeypatch.setattr("bridge.devices.jack_servers", lambda: servers)
+    monkeypatch.setattr("bridge.sources.device.DeviceSource", raising(DeviceError("no input", "plug one in")))
+    with pytest.raises(DeviceError) as raised:
+        patch.open_source("", presets.load("drums"), "earwire")
+    assert raised.value.hint.startswith(hint)
+
+
+@pytest.mark.jack
+def test_a_pattern_that_no_port_fits_is_said(jack_server):
+    (line,) = patch.unmatched("jack:nothinglikeit", "virtual:Synth")
+    assert (
+        line.startswith("--source jack:nothinglikeit: no port is called that") and "system:capture_1" in line
+    )
+    (line,) = patch.unmatched("jack:CAPTURE", "jack:nobody")
+    assert line.startswith("--midi jack:nobody")
+    assert patch.unmatched("jack", "jack") == patch.unmatched("", "") == []
+
+
+# The first start.
+
+COMPILING = """
+import os, signal, sys, time
+from numba.core import event
+from bridge.warm import PATIENCE, compiling
+before = signal.getsignal(signal.SIGINT)
+with compiling():
+    event.start_event("numba:compile")
+    event.end_event("numba:compile")
+assert signal.getsignal(signal.SIGINT) is before
+with compiling():
+    event.start_event("numba:compile")
+    time.sleep(PATIENCE)
+    event.start_event("numba:compile")
+    event.end_event("numba:compile")
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    time.sleep(20)
+"""
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_compiling_is_told_where_it_takes_a_while_and_ends_at_once(name):
+    run = [sys.executable, "-c", COMPILING, name]
+    done = subprocess.run(run, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "earwire: compiling for this processor, once: about half a minute",
+        "earwire: stopped; what is compiled so far is kept",
+    ]
+
+
+# The view.
+
+
+def test_the_latency_shown_is_that_of_the_preset_in_use():
+    session = types.SimpleNamespace(
+        preset=presets.load("drums"), path_ms=1.3, meters=Meters(), engine=types.SimpleNamespace(beyond=0)
+    )
+    view = LiveView(session)
+    view._header = {"ports": {"source": ["ear:in_1"]}}
+    assert "latency 13.3 ms constant" in view._picture().plain
+    session.preset = presets.load("drums", ["drums.decision_ms=20", "mode=fastest"])
+    assert "latency 21.3 ms fastest" in view._picture().plain
+    session.preset = presets.load("voice")
+    assert "latency 46.3 ms constant" in view._picture().plain
 
 
 # Errors of the tree, and errors of ours.

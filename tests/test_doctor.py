@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -123,6 +124,26 @@ def test_the_server_is_judged(jack, key, level):
 def test_another_servers_name_is_told():
     machine = replace(STUDIO, found=NOTHING._replace(jack=Jack(True, others=("studio",))))
     assert any("JACK_DEFAULT_SERVER=studio" in finding.what for finding in diagnose(machine))
+
+
+def test_many_servers_stay_within_the_terminal(monkeypatch, capsys):
+    servers = tuple(f"studio-{number}" for number in range(12))
+    found = NOTHING._replace(jack=Jack(True, others=servers))
+    monkeypatch.setattr("bridge.cli.devices.look", lambda: found)
+    monkeypatch.setattr("bridge.cli.doctor.examine", lambda: replace(STUDIO, found=found))
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ("devices", "doctor"):
+        assert main([command]) == 0
+        said = capsys.readouterr().out
+        assert all(f"{server}" in said for server in servers)
+        assert all(len(line) <= 80 for line in said.splitlines() if "->" not in line)
+
+
+def test_nobody_is_sent_to_a_package_index():
+    broken = replace(STUDIO, python=(3, 10, 4), versions={"numba": ""})
+    broken = replace(broken, found=broken.found._replace(trouble={"midi": "not installed"}))
+    for key in ("python", "packages", "midi"):
+        assert re.search(r"checkout: uv tool install .*--python 3\.12 \. ", mends(broken, key))
 
 
 def test_a_wrong_python_or_a_missing_package_is_bad():

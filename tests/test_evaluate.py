@@ -192,6 +192,45 @@ def test_the_command_scores_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "y.wav" in capsys.readouterr().err
 
 
+def test_what_is_known_of_another_task_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "x.wav", render([Stroke(0.5, "kick", 0.9)], 1.0), RATE)
+    (tmp_path / "x.txt").write_text("0.5 kick\n")
+    for name in "yz":
+        (tmp_path / f"{name}.wav").write_bytes(b"")
+        (tmp_path / f"{name}.txt").write_text("0.5 1.0 60\n")
+    assert main(["evaluate", "drums", str(tmp_path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [file["name"] for file in json.loads(out)["files"]] == ["x"]
+    assert err.splitlines()[-1].startswith("earwire: 2 left out") and "y.txt" in err and "z.txt" not in err
+    (tmp_path / "x.txt").unlink()
+    assert main(["evaluate", "drums", str(tmp_path)]) == 1
+    assert "y.txt" in (err := capsys.readouterr().err) and "z.txt" in err
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["b.wav", "-o", "two.mid"], "two.mid is one file, and 2 are to be written"),
+        (["b.wav", "--events", "two.jsonl"], "two.jsonl is one file, and 2 are to be written"),
+        (["-o", "out.wav"], "out.wav: that is no name of a .mid file"),
+        (["--events", "out.mid"], "out.mid: that is no name of a .jsonl file"),
+        (["-o", "-"], "a MIDI file does not go to stdout"),
+    ],
+)
+def test_a_place_that_makes_no_sense_is_refused(
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["transcribe", "a.wav", *options]) == 2
+    assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
 def test_the_command_transcribes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tones = [Tone(0.5 * n, 0.5 * n + 0.4, 52 + 2 * n, 0.8) for n in range(1, 5)]
     sound = render(tones, 3.0)
@@ -212,6 +251,8 @@ def test_the_command_transcribes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert set(played) >= {54, 56, 58, 60}
     assert main(["transcribe", files[0], "-q", "-p", "guitar"]) == 0
     assert (tmp_path / "a/x.mid").is_file() and capsys.readouterr().out == ""
+    assert main(["transcribe", files[0], "-p", "guitar"]) == 0
+    assert "" not in capsys.readouterr().err.splitlines()  # no room is left for a bar that nobody sees
     soundfile.write(tmp_path / "slow.wav", sound[:4000], 4_000)
     assert main(["transcribe", str(tmp_path / "slow.wav")]) == 1
     assert "4000 Hz is outside" in capsys.readouterr().err

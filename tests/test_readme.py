@@ -145,13 +145,19 @@ def test_the_osc_commands_are_taken():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     taken: SimpleQueue[tuple[str, str]] = SimpleQueue()
-    remote = OscRemote(str(port), "earwire", taken)
+    said: SimpleQueue[str] = SimpleQueue()
+    remote = OscRemote(str(port), "earwire", taken, said.put)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for name in ("correct", "preset", "panic"):
                 assert f"/earwire/{name}" in SPOKEN
                 sender.sendto(message(f"/earwire/{name}", ["snare"]).dgram, ("127.0.0.1", port))
                 assert taken.get(timeout=5) == (name, "snare")
+            for name in ("tap", "tap", "pannic", "pannic", "panic"):  # what is not taken is said, once
+                sender.sendto(message(f"/earwire/{name}", []).dgram, ("127.0.0.1", port))
+            assert taken.get(timeout=5) == ("panic", "") and taken.empty()
+            assert "tempo is not followed yet" in said.get(timeout=5)
+            assert "'/earwire/pannic' is not understood" in said.get(timeout=5) and said.empty()
     finally:
         remote.close()
 
