@@ -38,7 +38,7 @@ from bridge.outbox import (
 )
 from bridge.shared import Shared
 
-REACHES = 3  # cycles until a new connection carries what is sent
+REACHES = 8  # cycles until a new connection carries what is sent
 SETTLE = 0.02  # time for the last messages to pass through the port before it closes [s]
 
 
@@ -85,17 +85,21 @@ class JackPort:
         client.callback("latency", native.on_latency.address, control.ctypes.data)
         client.callback("shutdown", native.on_midi_shutdown.address, control.ctypes.data)
         client.activate()
+        targets = set(self._connected)
         if self._wanted:
-            for target in client.ports(self._wanted, self._jack.MIDI, self._jack.IS_INPUT):
-                client.connect(self.name, target)
-        for target in self._connected:
-            client.connect(self.name, target)
-        self._forget_earlier()
+            targets |= set(client.ports(self._wanted, self._jack.MIDI, self._jack.IS_INPUT))
+        connected = sum(client.connect(self.name, target) for target in targets)
+        self._forget_earlier(connected)
 
-    def _forget_earlier(self) -> None:
+    def _forget_earlier(self, connected: int) -> None:
         """End what sounded through an earlier port and drop what it did not send, once this one is heard."""
-        deadline = time.monotonic() + 1.0
-        while self._control[self._native.OUT_CYCLES] < REACHES and time.monotonic() < deadline:
+        native, control, deadline = self._native, self._control, time.monotonic() + 1.0
+        while len(self._client.connections(control[native.OUT_PORT])) < connected:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.002)
+        heard = control[native.OUT_CYCLES] + REACHES * (connected > 0)
+        while control[native.OUT_CYCLES] < heard and time.monotonic() < deadline:
             time.sleep(0.002)
         self._shared.outbox.words[PANIC] += 1
 
