@@ -102,6 +102,8 @@ class Meter:
     def play(self, sound: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         """Play bursts, each `gaps` samples after the one before; their starts [frames]."""
         control = self._control
+        release(control, PLAYING, 0)
+        time.sleep(0.01 + 2 * self.client.period / self.client.rate)  # a cycle may still play what was
         starts = int(control[NOW]) + self.client.rate // 4 + np.cumsum(gaps)
         self._starts, self._sound = starts.astype(np.int64), np.ascontiguousarray(sound, np.float32)
         control[AT_STARTS], control[AT_SOUND] = self._starts.ctypes.data, self._sound.ctypes.data
