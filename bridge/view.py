@@ -166,7 +166,7 @@ class LiveView:
         text.append(f"   xruns {m.xruns}   late {m.late}   lost {m.overruns}")
         constant = declared(session.preset, session.path_ms, session.engine.beyond)  # another after a reload
         if (latency := constant.get("drum", constant.get("note_on"))) is not None:
-            text.append(f"   latency {1000 * latency:.1f} ms {session.preset.mode}")
+            text.append(f"\n latency {1000 * latency:.1f} ms {session.preset.mode}")  # within 80 columns
         text.append("" if m.realtime else "   (no realtime priority: earwire doctor)", "yellow")
         text.append("\n" + "".join(f" {line}\n" for line in self._lines), "yellow")
         text.append(" Ctrl-C ends", "dim")

@@ -91,7 +91,9 @@ def execute(args: argparse.Namespace) -> int:
             files.append({"name": pair.name, "seconds": round(heard.seconds, 2), **pooled([score])})
             progress.update(task, completed=n + 1)
     if wrong:  # a folder may hold annotations of several tasks
-        say(f"{len(wrong)} left out, whose annotations do not read as {args.task}; the first: {wrong[0].message}")
+        say(
+            f"{len(wrong)} left out, whose annotations do not read as {args.task}; the first: {wrong[0].message}"
+        )
     if not scores:
         return 1
     result = {"task": args.task, "preset": preset.name, "files": files, **pooled(scores)}
