@@ -80,6 +80,7 @@ PARAMS = np.dtype(
         ("settle", "f8"),  # hops a pitch must be still to be a note without an attack
         ("settle_swell", "f8"),  # the same while the sound swells
         ("swelling", "f8"),  # rise within 32 ms that is a swell [dB]
+        ("narrow", "f8"),  # semitones that a pitch may wander to count so, or to settle in a swell
         ("trust", "f8"),  # how many hops more one counts whose period is certain
         ("settle_shadow", "f8"),  # hops a multiple of the period that sounds must stay
         ("width", "f8"),  # semitones that a pitch may wander and be still
@@ -174,8 +175,8 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["clear"] = 0.85 - 0.16 * daring
     params["low_clear"] = 0.0006
     params["keen"] = 0.77
-    params["rise"] = 6 - 4 * daring
-    params["news"] = 6 - 4 * daring
+    params["rise"] = 5 - 4 * daring
+    params["news"] = 5 - 4 * daring
     params["again"] = 8
     params["same_rise"] = 3 - 2 * daring
     params["same_news"] = 14 - 4 * daring
@@ -189,6 +190,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["settle"] = 13
     params["settle_swell"] = 4
     params["swelling"] = 4
+    params["narrow"] = 0.02
     params["trust"] = 2
     params["settle_shadow"] = 40
     params["width"] = 0.29
@@ -347,7 +349,7 @@ def _strike(state, now, emitted, young):
     novel = _rise(state.power[2], now) if state.note[0].period > 0 and young >= 24 else 0.0
     rests = not attack.open and now - attack.struck > p.refractory
     again = attack.open and rise > p.again and rise > attack.rise and now - attack.struck > 4
-    if (again or rests and (rise > p.rise or novel > p.news)) and loud > p.gate - 12:
+    if (again or (rests and (rise > p.rise or novel > p.news))) and loud > p.gate - 12:
         attack.open = 1
         attack.time = emitted - 2 * HOP
         attack.struck = now
@@ -375,7 +377,8 @@ def _watch(p, attack, heard, emitted):
         attack.came = emitted - HOP
         return
     attack.low, attack.high = min(attack.low, midi), max(attack.high, midi)
-    attack.still += 1 + p.trust * max(0.0, heard.sure - 0.9) * 10
+    certain = max(0.0, heard.sure - 0.9) * 10 if attack.high - attack.low < p.narrow else 0.0
+    attack.still += 1 + p.trust * certain
     if attack.high - attack.low >= p.width:
         attack.low = attack.high = midi
         attack.still = 0
@@ -401,7 +404,8 @@ def _begins(p, note, attack, heard, level, now, emitted):
         if same and attack.rise < p.same_rise and (attack.news < p.same_news or heard.sure < p.clear):
             return -1
         return attack.time
-    swelling = heard.loud - level[(now - 24) % PAST] > p.swelling
+    # A voice drifts, an instrument does not: only what stands quite still is believed sooner.
+    swelling = heard.loud - level[(now - 24) % PAST] > p.swelling and attack.high - attack.low < p.narrow
     if attack.still < (p.settle_swell if swelling else p.settle):
         return -1
     if same and (note.id > 0 or heard.loud < note.low + p.swell):

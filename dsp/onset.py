@@ -26,7 +26,7 @@ ONSET_PARAMS = np.dtype(
 
 LAG = 5  # hops between a level and the background it is held against
 HOLD = np.float32(0.1)  # how fast the background forgets a peak [dB per hop]
-GAP = np.float32(18)  # a background that stands further above what sounds now belongs to a sound that has stopped [dB]
+GAP = np.float32(18)  # a background further above what sounds now has outlived its sound [dB]
 FALL = np.float32(0.05)  # the part of what is beyond that it forgets in addition, per hop
 DEPTH = np.float32(45)  # what lies this far below the loudest is masked [dB]
 RELEASE = np.float32(0.05)  # how fast the loudest is forgotten [dB per hop]
