@@ -44,8 +44,10 @@ class _Teller(event.Listener):
         self._show(self.compiled)
 
     def _tell(self) -> None:
-        if self._quiet or not sys.stderr.isatty():
-            _say("compiling for this processor, once: about half a minute")
+        terminal = sys.stderr.isatty()
+        if self._quiet or not terminal:
+            if terminal or not self._quiet:  # who asks for quiet and looks elsewhere is not waiting
+                _say("compiling for this processor, once: about half a minute")
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -75,7 +77,7 @@ def compiling(quiet: bool = False, expected: int = ENGINE) -> Iterator[None]:
     Parameters
     ----------
     quiet
-        A line instead of a bar.
+        A line instead of a bar, and only on a terminal.
     expected
         Functions that a first start compiles.
     """
