@@ -65,13 +65,6 @@ def test_a_note_is_known_after_two_periods_and_no_note_waits_for_the_bass(pitch,
     assert right[round(ms / 1000 * RATE / HOP) :].mean() > 0.95
 
 
-@pytest.mark.parametrize("midi", [28, 31, 33, 35])
-def test_a_low_sine_is_steady_hop_by_hop(pitch, midi):
-    """Stretches of neighbouring lags differ in length; that is no peak of its own."""
-    settled = heard(pitch, 0.4 * tone(hz(midi), 0.5, 1))[100:]
-    assert np.abs(cents(settled[:, 0], hz(midi))).max() < 50
-
-
 def test_noise_silence_and_a_constant_are_unvoiced(pitch):
     noise = np.random.default_rng(1).standard_normal(RATE // 2) * 0.1
     for sound in (noise, np.zeros(RATE // 2), np.full(RATE // 2, 0.25)):
