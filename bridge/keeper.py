@@ -244,6 +244,7 @@ def main() -> int:
             else RtMidiPort(shared, name, kind == "virtual")
         )
     except EarwireError as error:
+        shared.forget_name()
         _say("error", message=error.message, hint=error.hint)
         return 1
     if os.name == "nt":

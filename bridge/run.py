@@ -164,10 +164,10 @@ class Session:
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> Summary:
         """Listen until the source ends or `stop` is called; end every note and close every sink."""
+        self.port.wait()  # may compile: a signal ends that at once, there is nothing to end calmly yet
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if threading.current_thread() is threading.main_thread() and hasattr(signal, name):
                 signal.signal(getattr(signal, name), self.stop)
-        self.port.wait()
         with contextlib.ExitStack() as closing:
             closing.callback(self._close_sinks)
             closing.callback(self.port.close)
@@ -318,12 +318,15 @@ class Session:
         except PresetError as error:
             self.say(f"{error} - the earlier preset stays in use")
             return
-        for what in ("plugins", "source.channels", "osc.targets", "key"):
+        for what in ("plugins", "source.channels", "osc", "key"):
             part = attrgetter(what)
             if part(preset) != part(self.preset):
                 self.say(f"{what} has changed too, which is used from the next start on")
         self.preset = preset
         self.engine.adopt(preset)
+        for sink in self.sinks:
+            if rename := getattr(sink, "rename", None):
+                rename(preset.drum_notes)
         self.say(told)
 
     def _obey(self, command: str, argument: str) -> None:

@@ -58,6 +58,10 @@ class LinesSink:
     def open(self, header: dict[str, Any]) -> None:
         self._put(start_line(header) + "\n")
 
+    def rename(self, notes: Mapping[str, int]) -> None:
+        """Show other MIDI notes for the drum labels from now on."""
+        self._labels = labels_of(notes)
+
     def write(self, events: np.ndarray) -> None:
         if not self._level:
             events = events[events["kind"] != LEVEL]

@@ -154,6 +154,10 @@ class OscSink:
     def open(self, header: dict[str, Any]) -> None:
         self.status("start", str(header.get("preset", "")))
 
+    def rename(self, notes: Mapping[str, int]) -> None:
+        """Send other MIDI notes for the drum labels from now on."""
+        self._labels = labels_of(notes)
+
     def write(self, events: np.ndarray) -> None:
         for event in events:
             self._follow_clock(int(event["emitted"]))
