@@ -66,7 +66,7 @@ def test_a_signal_stops_it_cleanly(jack_server, daemon, number):
         assert one.stop(number) == 0
         until(lambda: not sounding(meter), what="the end of all notes")
     assert one.lines[-1]["kind"] == "end"
-    assert one.said == ""
+    assert [line for line in one.said.splitlines() if "compiling for" not in line] == []
     assert not memory.exists()
     assert one.name not in ports()
 
@@ -123,7 +123,7 @@ def test_a_change_of_period_while_it_runs_is_followed(daemon):
         with meter_on(one) as meter:
             clicks(meter)
             subprocess.run(["jack_bufsize", "64"], check=True, capture_output=True)
-            until(lambda: "[ 208 208 ]" in ports("-l").split(f"{one.name}-midi:out\n")[1], what="new latency")
+            until(lambda: "[ 208 " in ports("-l").split(f"{one.name}-midi:out\n")[1], what="new latency")
             time.sleep(0.3)
             answers_are(meter, 208)
         assert one.stop() == 0
@@ -266,7 +266,7 @@ def test_two_run_side_by_side_each_under_its_name(jack_server, daemon, tmp_path)
             clicks(meter, 2)
             until(lambda: len(ons(meter)) >= 2, what="answers")
         assert (left.stop(), right.stop()) == (0, 0)
-        until(lambda: ["/left/status", "siii", '"end"', "0", "0", "0"] in heard(), what="the end")
+        until(lambda: sum(m[2:3] == ['"end"'] for m in heard()) == 2, what="the end")
         said = heard()
     count = {name: sum(m[0] == f"/{name}/onset" for m in said) for name in ("left", "right")}
     assert count == {"left": 2, "right": 3}
@@ -318,7 +318,7 @@ def test_commands_by_osc_are_obeyed(jack_server, daemon):
     osc(port, "/studio/correct")
     osc(port, "/studio/correct", 7)
     one.wait_until_said("'7'")
-    assert one.said.count("panic") == 1
+    assert one.said.count("panic: every note") == 1
     assert one.stop() == 0
     assert "Traceback" not in one.said
 
@@ -335,7 +335,7 @@ def test_a_preset_is_read_again_when_its_file_changes(jack_server, daemon, tmp_p
         file.write_text("[drums]\ndecision_ms = 20\n[drums.map]\nkick = 1\nsnare = 1\nhat-closed = 1\n")
         one.wait_until_said("mine.toml has changed and is in use")
         answers_are(meter, 20 * 48 + 64)
-        assert "[ 1024 1024 ]" in ports("-l").split(f"{one.name}-midi:out\n")[1]
+        assert "[ 1024 " in ports("-l").split(f"{one.name}-midi:out\n")[1]
         file.write_text("[drums]\ndecision_ms = soon\n")
         one.wait_until_said("the earlier preset stays in use")
         answers_are(meter, 20 * 48 + 64)
