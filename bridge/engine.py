@@ -33,12 +33,13 @@ from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
-from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.events import EVENT, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
 from dsp.units import RATE
 
 # Words of the loop itself.
 STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
+EACH_LEVEL = 12  # 1: a level alone is worth waking the dispatcher, which looks ten times a second anyway
 PATIENT = 11  # 1: a file, so that the loop waits for a slow reader rather than lose events
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
@@ -101,8 +102,12 @@ def listen_step(listening):
             nap()
     if said:
         ring_write(listening.events, listening.said[:said])
-        post(listening.tell)
-        post(listening.leave)
+        urgent = listening.words[EACH_LEVEL]
+        for k in range(said):
+            urgent |= listening.said[k].kind != LEVEL
+        if urgent:
+            post(listening.tell)
+            post(listening.leave)
     if listening.words[RECORD]:
         ring_write(listening.heard, listening.hearing.heard[:heard])
     release(listening.source, DONE, listening.audio.counts[READ])
@@ -260,6 +265,7 @@ class Engine:
             Wait for whoever reads events and sound, which a live source never may.
         """
         self.words[RECORD], self.words[PATIENT] = record, patient
+        self.words[EACH_LEVEL] = patient or self.preset.osc.level
 
         def loop() -> None:
             self.realtime = realtime.promote(priority)
