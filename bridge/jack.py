@@ -8,7 +8,8 @@ which must be imported only after `library` has loaded libjack.
 import ctypes
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable
 from ctypes import POINTER, c_char_p, c_int, c_uint32, c_ulong, c_void_p
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ from bridge.errors import JackError
 AUDIO, MIDI = b"32 bit float mono audio", b"8 bit raw midi"
 IS_INPUT, IS_OUTPUT, IS_PHYSICAL = 1, 2, 4
 NO_START_SERVER = 1
+RESCAN = 1.0  # between two looks for ports to connect [s]
 CAPTURE_LATENCY = 0
 
 _NAMES = {"linux": "libjack.so.0", "darwin": "libjack.0.dylib", "win32": "libjack64.dll"}
@@ -169,10 +171,6 @@ class Client:
         """Connect two ports by full name; True where they are connected now."""
         return self.lib.jack_connect(self.handle, source.encode(), target.encode()) in (0, 17)  # EEXIST
 
-    def connect_all(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        for source, target in zip(sources, targets, strict=False):
-            self.connect(source, target)
-
     def _names(self, array: Any) -> list[str]:
         names = []
         if array:
@@ -182,3 +180,35 @@ class Client:
                 i += 1
             self.lib.jack_free(array)
         return names
+
+
+class Wiring:
+    """Connections that are wanted: each is made once both its ends are there, whenever that is.
+
+    What a person has unplugged stays unplugged; what has gone and come back is connected again.
+    """
+
+    def __init__(self) -> None:
+        self._made: set[tuple[str, str]] = set()
+        self._lost: list[tuple[str, str]] = []
+        self._next = 0.0
+
+    def lost(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """The server has gone, and these were connected."""
+        self._made.clear()
+        self._lost = list(pairs)
+
+    def tend(self, client: Client, wanted: Callable[[], Iterable[tuple[str, str]]]) -> bool:
+        """Connect what can be by now, asking for the `wanted` pairs that exist once a second.
+
+        Returns whether something is connected again that had been lost.
+        """
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + RESCAN
+        before = len(self._lost)
+        self._lost = [pair for pair in self._lost if not client.connect(*pair)]
+        pairs = set(wanted())
+        self._made &= pairs
+        self._made |= {pair for pair in pairs - self._made if client.connect(*pair)}
+        return len(self._lost) < before

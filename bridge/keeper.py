@@ -85,11 +85,17 @@ class JackPort:
         client.callback("latency", native.on_latency.address, control.ctypes.data)
         client.callback("shutdown", native.on_midi_shutdown.address, control.ctypes.data)
         client.activate()
-        targets = set(self._connected)
-        if self._wanted:
-            targets |= set(client.ports(self._wanted, self._jack.MIDI, self._jack.IS_INPUT))
-        connected = sum(client.connect(self.name, target) for target in targets)
-        self._forget_earlier(connected)
+        self._wiring = self._jack.Wiring()
+        self._wiring.lost((self.name, target) for target in self._connected)
+        self._wiring.tend(client, self._targets)
+        self._forget_earlier(len(self._client.connections(control[native.OUT_PORT])))
+
+    def _targets(self) -> list[tuple[str, str]]:
+        """Each MIDI input that fits, with the port of ours."""
+        if not self._wanted:
+            return []
+        inputs = self._client.ports(self._wanted, self._jack.MIDI, self._jack.IS_INPUT)
+        return [(self.name, target) for target in inputs]
 
     def _forget_earlier(self, connected: int) -> None:
         """End what sounded through an earlier port and drop what it did not send, once this one is heard."""
@@ -122,6 +128,8 @@ class JackPort:
         if self._lag != lag:
             self._lag = lag
             self._client.lib.jack_recompute_total_latencies(self._client.handle)
+        if self._wiring.tend(self._client, self._targets):
+            box.words[PANIC] += 1  # a synthesiser that was away may still hold a note
         connected = self._client.connections(self._control[native.OUT_PORT])
         box.words[CONNECTIONS] = len(connected)
         if connected != self._connected:

@@ -27,6 +27,7 @@ MESSAGE = np.dtype(
 )
 FRAMES, NANOSECONDS = range(2)
 QUEUE_SIZE, RING_SIZE = 1024, 4096
+ALL_NOTES_OFF = 123  # controller
 
 # words: one int64 each, on cache lines of their own where two processes write
 LENGTH = 0  # messages in the queue
@@ -36,6 +37,7 @@ PANIC, PANIC_DONE = 24, 32  # a panic is asked for by counting PANIC up
 SOUNDING = 40  # notes in the ledger
 CONSTANT = 48  # frames from sound to departure, published to the DAW as port latency
 STOPPED = 56  # 1 + notes left sounding, once the keeper has gone
+USED = 41  # a bit for each channel that ever had a note
 UPSTREAM = 49  # and 50: least and most frames that the sound was late already
 CONNECTIONS = 64  # who listens to the port
 WORST_LATE = 72  # how late the latest message was [units of the port's clock]
@@ -111,6 +113,11 @@ def _end_all(box, out):
         if ended and n < len(out):  # a bend must not outlive its note
             _say(out, n, 0, 0xE0 | channel, 0, 64)
             n += 1
+    if box.words[SOUNDING] == 0:  # for whoever was not connected when an earlier end was sent
+        for channel in range(16):
+            if (box.words[USED] >> channel) & 1 and n < len(out):
+                _say(out, n, 0, 0xB0 | channel, ALL_NOTES_OFF, 0)
+                n += 1
     return n
 
 
@@ -161,6 +168,7 @@ def deliver(box, now, until, out):
                 words[SOUNDING] -= 1
             ledger[channel, note] = message.id
             words[SOUNDING] += 1
+            words[USED] |= 1 << channel
             _say(out, n, offset, message.status, note, message.data2)
             n += 1
         elif kind == 0x80:

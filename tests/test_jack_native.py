@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The clock of a JACK stream stays true whatever the server does with its own."""
 
+import subprocess
+import time
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,34 @@ def test_a_full_ring_loses_samples_but_never_the_clock(fill):
     assert after[-64:].all()
     assert fill.control[EXPECTED] == start + 64
     assert fill.control[OFFSET] == 0
+
+
+def test_a_port_that_appears_later_is_connected_and_stays_unplugged_once_unplugged(jack_server):
+    from bridge.meter import Meter
+    from bridge.sources.jack import JackSource
+
+    source = JackSource("earwire-wiring", "late-daw:out")
+
+    def heard(seconds, wanted):
+        """Tend the source until it hears, or does not hear, the late port."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert source.look() is None
+            if (source.upstream_ports() == ["late-daw:out"]) == wanted:
+                return True
+            time.sleep(0.05)
+        return False
+
+    try:
+        source.start()
+        assert not heard(0.3, True)
+        daw = Meter("late-daw")
+        try:
+            assert heard(5, True)
+            subprocess.run(["jack_disconnect", "late-daw:out", "earwire-wiring:in_1"], check=True)
+            assert heard(2, False)
+            assert not heard(2.5, True)
+        finally:
+            daw.close()
+    finally:
+        source.close()

@@ -94,6 +94,19 @@ def test_panic_ends_all_and_forgets_what_waits():
     assert box.until(6000) == []
 
 
+def test_a_second_panic_still_tells_each_channel_that_was_used():
+    """Whoever was away when the notes ended is told when they are back."""
+    box = Box()
+    box.send(0, ON | 9, 36, 90, 1)
+    box.send(0, ON | 2, 60, 90, 2)
+    box.cycle()
+    for _ in range(2):
+        box.box.words[PANIC] += 1
+        said = box.until(box.now + 640)
+        assert {(status, data) for _, status, data in said} >= {(0xB9, 123), (0xB2, 123)}
+        assert not any(status & 15 == 0 for _, status, _ in said)
+
+
 def test_panic_of_more_notes_than_one_cycle_holds():
     box = Box()
     for k in range(16 * 128):

@@ -36,7 +36,7 @@ class JackSource:
         self.rate = client.rate
         self.upstream = 0, 0  # least and most frames that the sound was late already
         self._connected: dict[str, list[str]] = {}
-        self._retry = 0.0
+        self._wiring, self._retry = jack.Wiring(), 0.0
         self._client: jack.Client | None = client
         sources = self._sources(client)
         self._ports = max(1, min(len(sources), base.MAX_PORTS))
@@ -88,7 +88,13 @@ class JackSource:
     def start(self) -> None:
         assert self._client is not None
         self._client.activate()
-        self._client.connect_all(self._sources(self._client), self.ports)
+        self._wiring.tend(self._client, self._wanted)
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """Each port that fits, with the port of ours it belongs to; more than we have share the last."""
+        assert self._client is not None
+        sources = self._sources(self._client)
+        return [(source, self.ports[min(k, self._ports - 1)]) for k, source in enumerate(sources)]
 
     def look(self) -> str | None:
         control = self.feed.control
@@ -97,6 +103,9 @@ class JackSource:
         if control[base.GONE]:
             self._client.close()
             self._client = None
+            self._wiring.lost(
+                (source, port) for port, sources in self._connected.items() for source in sources
+            )
             return "the JACK server has gone; waiting for it to come back"
         connected = {
             port: self._client.connections(handle)
@@ -105,7 +114,12 @@ class JackSource:
         if connected != self._connected:
             self._connected = connected
             self.upstream = self._lag(self._client)
+        self._wiring.tend(self._client, self._wanted if self._pattern else list)
         return None
+
+    def upstream_ports(self) -> list[str]:
+        """Full names of the ports that are heard, as of the last look."""
+        return [source for sources in self._connected.values() for source in sources]
 
     def _lag(self, client: jack.Client) -> tuple[int, int]:
         """Least and most frames by which the sound was late before it came to us.
@@ -114,11 +128,7 @@ class JackSource:
         in its own outputs, and asking those would add up round and round.
         """
         physical = set(client.ports("", jack.AUDIO, jack.IS_OUTPUT | jack.IS_PHYSICAL))
-        lags = [
-            client.latency(source) if source in physical else 0
-            for sources in self._connected.values()
-            for source in sources
-        ]
+        lags = [client.latency(source) if source in physical else 0 for source in self.upstream_ports()]
         return min(lags, default=0), max(lags, default=0)
 
     def _reopen(self) -> str | None:
@@ -131,11 +141,7 @@ class JackSource:
         self._prepare(client)
         client.activate()
         self._client = client
-        for port, sources in self._connected.items():
-            for source in sources:
-                client.connect(source, port)
-        if self._pattern or not any(self._connected.values()):
-            client.connect_all(self._sources(client), self.ports)
+        self._wiring.tend(client, self._wanted if self._pattern else list)
         return "the JACK server is back"
 
     def close(self) -> None:
