@@ -26,8 +26,8 @@ ONSET_PARAMS = np.dtype(
 
 LAG = 5  # hops between a level and the background it is held against
 HOLD = np.float32(0.1)  # how fast the background forgets a peak [dB per hop]
-GAP = np.float32(18)  # a background further above what sounds now has outlived its sound [dB]
-FALL = np.float32(0.05)  # the part of what is beyond that it forgets in addition, per hop
+GAP = np.float32(15)  # a background further above what sounds now has outlived its sound [dB]
+FALL = np.float32(0.06)  # the part of what is beyond that it forgets in addition, per hop
 DEPTH = np.float32(45)  # what lies this far below the loudest is masked [dB]
 RELEASE = np.float32(0.05)  # how fast the loudest is forgotten [dB per hop]
 CAP = np.float32(15)  # most that one band may say, so that a gliding sine cannot shout [dB]
