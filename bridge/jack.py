@@ -40,8 +40,6 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # result, then arguments
     "jack_set_latency_callback": (c_int, c_void_p, c_void_p, c_void_p),
     "jack_on_shutdown": (None, c_void_p, c_void_p, c_void_p),
     "jack_port_register": (c_void_p, c_void_p, c_char_p, c_char_p, c_ulong, c_ulong),
-    "jack_port_name": (c_char_p, c_void_p),
-    "jack_port_connected": (c_int, c_void_p),
     "jack_port_by_name": (c_void_p, c_void_p, c_char_p),
     "jack_port_get_connections": (POINTER(c_char_p), c_void_p),
     "jack_get_ports": (POINTER(c_char_p), c_void_p, c_char_p, c_char_p, c_ulong),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.native import acquire, release
-from bridge.ring import LOST, READ, Ring, ring_write
+from bridge.ring import READ, Ring, ring_write
 from dsp.kernel import kernel
 
 MESSAGE = np.dtype(
@@ -232,8 +232,3 @@ def send(box, scratch, due, clock, prompt, status, data1, data2, id):
     m.clock = clock
     m.prompt = prompt
     return ring_write(box.ring, scratch)
-
-
-def lost(box: Outbox) -> int:
-    """Messages that found the ring full."""
-    return int(box.ring.counts[LOST])

@@ -20,12 +20,6 @@ def promote(priority: int = 60) -> bool:
     return False  # macOS schedules by its own lights
 
 
-def demote() -> None:
-    """Take a realtime priority of the calling thread back."""
-    if hasattr(os, "sched_setscheduler"):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
 def may() -> bool:
     """Whether a realtime priority would be granted; asked on a thread of its own."""
     import threading

@@ -162,7 +162,7 @@ class Session:
     def stop(self, *_: Any) -> None:
         self._stop.set()
 
-    def run(self, on_ready: Callable[[], None] = lambda: None) -> Summary:
+    def run(self) -> Summary:
         """Listen until the source ends or `stop` is called; end every note and close every sink."""
         self.port.wait()  # may compile: a signal ends that at once, there is nothing to end calmly yet
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -190,7 +190,6 @@ class Session:
             header = self.header()
             for sink in self.sinks:
                 sink.open(header)
-            on_ready()
             self._listen()
             # The source first, then what it has left behind, then the port.
             self.source.close()
