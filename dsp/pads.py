@@ -18,7 +18,7 @@ RECENT = 32  # hits whose embeddings are kept
 
 class PadsState(NamedTuple):
     use: np.ndarray  # (1,) which bank counts; the other may be written
-    count: np.ndarray  # (2,) pads in each bank
+    counts: np.ndarray  # (2,) pads in each bank
     kit: np.ndarray  # (2,) 1: the pads of a kit, which name every stroke
     weights: np.ndarray  # (2, PADS, n + 1) float32 on an embedding (n,), then a bias
     says: np.ndarray  # (2, PADS) label that each pad says, a row of LABELS or beyond them
@@ -48,7 +48,7 @@ def pads_state(size: int) -> PadsState:
 @kernel
 def pads_kit(state):
     """Whether a kit is in use."""
-    return state.kit[state.use[0]] != 0 and state.count[state.use[0]] > 0
+    return state.kit[state.use[0]] != 0 and state.counts[state.use[0]] > 0
 
 
 @kernel
@@ -79,7 +79,7 @@ def pads_name(state, embedding):
     Realtime: O(pads * n), no allocation.
     """
     bank = state.use[0]
-    weights, count = state.weights[bank], state.count[bank]
+    weights, count = state.weights[bank], state.counts[bank]
     best, top, total = 0, np.float32(-np.inf), np.float32(0)
     for k in range(count):
         score = _score(weights[k], embedding)
@@ -102,7 +102,7 @@ def pads_rename(state, embedding, label):
     said, top = label, np.float32(0)
     if state.kit[bank]:
         return said
-    for k in range(state.count[bank]):
+    for k in range(state.counts[bank]):
         if state.instead[bank, k] == label:
             score = _score(weights[k], embedding)
             if score > top:
