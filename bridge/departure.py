@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bridge.kits import FREE_NOTE
+from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
 from bridge.preset import Preset
 from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
+from dsp.pads import PADS
 from dsp.units import RATE, ms, samples
 
 SHORTEST = samples(1)  # a note sounds at least this long [samples]
@@ -45,7 +48,7 @@ CLOCK = np.dtype(
 class Departure(NamedTuple):
     params: np.ndarray  # (1,) DEPARTURE
     clock: np.ndarray  # (1,) CLOCK, kept by the listening loop
-    notes: np.ndarray  # (len(LABELS),) int64, MIDI note of each label
+    notes: np.ndarray  # (len(LABELS) + PADS,) int64, MIDI note of each label, then of the kit's pads
     started: np.ndarray  # (16, 128) int64, when each key was last struck [samples]
     bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
     scratch: np.ndarray  # (1,) MESSAGE
@@ -60,7 +63,10 @@ def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
     p["bend_range"], p["gate"] = preset.midi.bend_range, samples(preset.midi.gate_ms)
     p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
-    return p, np.array([preset.drum_notes[label.name] for label in LABELS], np.int64)
+    notes = np.full(len(LABELS) + PADS, FREE_NOTE, np.int64)
+    labels = labels_of(preset.drum_notes)
+    notes[: len(labels)] = [label.note for label in labels]
+    return p, notes
 
 
 def departure(preset: Preset) -> Departure:

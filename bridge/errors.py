@@ -14,6 +14,7 @@
         OscError            an OSC address or socket refuses
         TakeError           a recording session cannot be written
       ModelError            a learned stage cannot be loaded
+      KitError              a kit cannot be found, read, learned or kept
       PluginError           a plugin cannot be found, loaded or set
 
 Every message says what is wrong and where; `hint` says what to do about it.
@@ -124,6 +125,10 @@ class TakeError(SinkError):
 
 class ModelError(EarwireError):
     """A learned stage cannot be loaded."""
+
+
+class KitError(EarwireError):
+    """A kit cannot be found, read, learned or kept."""
 
 
 class PluginError(EarwireError):

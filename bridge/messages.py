@@ -16,6 +16,7 @@ from dsp.events import (
     KEY,
     KEYS,
     KINDS,
+    LABEL_ROW,
     LABELS,
     LEVEL,
     NOTE_OFF,
@@ -120,9 +121,21 @@ def number(value: Any) -> float:
     return value if math.isfinite(value) else 0.0
 
 
+FAMILY = {label.name: label.family for label in LABELS} | {label.family: label.family for label in LABELS}
+
+
+def family_of(name: str) -> str:
+    """Family of a label or pad: a pad called snare-2 is a snare, one called table is an other."""
+    while name not in FAMILY and "-" in name:
+        name = name.rpartition("-")[0]
+    return FAMILY.get(name, "other")
+
+
 def labels_of(notes: Mapping[str, int]) -> tuple[Label, ...]:
-    """The drum labels with the MIDI notes a preset gives them."""
-    return tuple(label._replace(note=notes.get(label.name, label.note)) for label in LABELS)
+    """The drum labels with the MIDI notes a preset gives them, then the pads of its kit."""
+    known = tuple(label._replace(note=notes.get(label.name, label.note)) for label in LABELS)
+    pads = [name for name in notes if name not in LABEL_ROW]
+    return known + tuple(Label(name, notes[name], family_of(name)) for name in pads)
 
 
 def said(event: np.void, rate: int = RATE, labels: Sequence[Label] = LABELS) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from bridge import toml_lines
-from bridge.errors import PresetError
+from bridge import kits, toml_lines
+from bridge.errors import KitError, PresetError
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
@@ -81,6 +81,19 @@ def _general_midi() -> dict[str, int]:
     return {label.name: label.note for label in LABELS}
 
 
+def instruments() -> tuple[str, ...]:
+    """Names of the drum instruments whose notes are known, General MIDI first."""
+    folder = resources.files("presets") / "maps"
+    found = (f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return tuple(sorted(found, key=lambda name: (name != "gm", name)))
+
+
+def notes_of(instrument: str) -> dict[str, int]:
+    """MIDI note of each drum label on a drum instrument of `instruments`."""
+    toml = (resources.files("presets") / "maps" / f"{instrument}.toml").read_text("utf-8")
+    return dict(tomllib.loads(toml)["notes"])
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """Everything a musician may choose; `load` is the way to get one.
@@ -101,8 +114,21 @@ class Preset:
     )
     onset: OnsetSettings = field(default_factory=OnsetSettings)
     drums: DrumSettings = field(default_factory=DrumSettings)
+    kit: str = field(
+        default="",
+        metadata={"doc": "a kit of your own, by the name you taught it under", "key": "drums.kit"},
+    )
+    instrument: str = field(
+        default="gm",
+        metadata={
+            "options": instruments(),
+            "doc": "the drum instrument that plays the hits: its notes are sent",
+            "key": "drums.instrument",
+        },
+    )
     drum_notes: Mapping[str, int] = field(
-        default_factory=_general_midi, metadata={"doc": "MIDI note of each drum label", "key": "drums.map"}
+        default_factory=_general_midi,
+        metadata={"doc": "MIDI note of each drum label and pad", "key": "drums.map"},
     )
     notes: NoteSettings = field(default_factory=NoteSettings)
     key: KeySettings = field(default_factory=KeySettings)
@@ -305,8 +331,15 @@ class _Reader:
             return float(value)
         return self.string(value, at)
 
-    def drum_notes(self, value: Any, at: Key) -> dict[str, int]:
-        notes = _general_midi()
+    def kit(self, name: str, at: Key) -> dict[str, int | None]:
+        """Pads of a kit, and the notes it gives them."""
+        try:
+            return kits.notes(name) if name else {}
+        except KitError as error:
+            self.refuse(at, str(error), error.hint)
+
+    def drum_notes(self, value: Any, notes: dict[str, int], at: Key) -> dict[str, int]:
+        """`notes` as far as the table says nothing else."""
         meta = {"low": 0, "high": 127, "unit": "MIDI note"}
         for label, item in self.table(value, at).items():
             if label not in notes:
@@ -330,6 +363,20 @@ class _Reader:
             chain.append(plugin)
         return tuple(chain)
 
+    def naming(self, drums: dict[str, Any]) -> dict[str, Any]:
+        """What the table of drums says of pads and notes: kit, instrument and map."""
+        known = {f.name: f for f in dataclasses.fields(Preset)}
+        given: dict[str, Any] = {
+            name: self.field(known[name], str, drums[name], ("drums", name))
+            for name in ("kit", "instrument")
+            if name in drums
+        }
+        notes = notes_of(given.get("instrument", "gm"))
+        for pad, note in self.kit(given.get("kit", ""), ("drums", "kit")).items():
+            notes[pad] = note if note is not None else notes.get(pad, kits.FREE_NOTE)
+        given["drum_notes"] = self.drum_notes(drums.get("map", {}), notes, ("drums", "map"))
+        return given
+
     def preset(self, value: dict[str, Any]) -> Preset:
         types = typing.get_type_hints(Preset)
         known = {f.name: f for f in dataclasses.fields(Preset) if "key" not in f.metadata}
@@ -337,9 +384,9 @@ class _Reader:
         for name, item in self.table(value, ()).items():
             if name not in known:
                 self.unknown((name,), known)
-            if name == "drums" and isinstance(item, dict) and "map" in item:
-                given["drum_notes"] = self.drum_notes(item["map"], ("drums", "map"))
-                item = {key: item[key] for key in item if key != "map"}
+            if name == "drums" and isinstance(item, dict):
+                given |= self.naming(item)
+                item = {key: item[key] for key in item if key not in ("kit", "instrument", "map")}
             if name == "plugins":
                 given[name] = self.plugins(item, (name,))
             elif dataclasses.is_dataclass(types[name]):
@@ -539,7 +586,8 @@ def as_table(preset: Preset) -> dict[str, Any]:
     """A preset as the nested table its TOML would hold, every key included."""
     table = dataclasses.asdict(preset)
     del table["file"]
-    table["drums"]["map"] = table.pop("drum_notes")
+    for key, name in (("map", "drum_notes"), ("kit", "kit"), ("instrument", "instrument")):
+        table["drums"][key] = table.pop(name)
     table["plugins"] = [{k: v for k, v in plugin.items() if v} for plugin in table["plugins"]]
     for group in (table["source"], table["osc"]):
         group.update({k: list(v) for k, v in group.items() if isinstance(v, tuple)})

@@ -4,13 +4,15 @@
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
 
 from bridge.departure import declared
+from bridge.messages import labels_of
 from bridge.run import Session
-from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON, ONSET
+from dsp.events import BEND, DRUM, NOTE_OFF, NOTE_ON, ONSET
 from dsp.units import RATE
 
 FRAME = 0.1  # between two pictures [s]
@@ -36,8 +38,12 @@ def bar(part: float, width: int) -> str:
 class PlainView:
     """A line for each hit and note, for a log or a pipe."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[str], notes: Mapping[str, int] | None = None) -> None:
+        self._stream, self._labels = stream, labels_of(notes or {})
+
+    def rename(self, notes: Mapping[str, int]) -> None:
+        """Other pads from now on."""
+        self._labels = labels_of(notes)
 
     def open(self, header: dict[str, Any]) -> None:
         ports = header["ports"]
@@ -47,7 +53,7 @@ class PlainView:
         for event in events:
             when = f"{event['time'] / RATE:10.3f}"
             if event["kind"] == DRUM:
-                self._print(f"{when}  {LABELS[event['label']].name:<12} {event['value']:.2f}")
+                self._print(f"{when}  {self._labels[event['label']].name:<12} {event['value']:.2f}")
             elif event["kind"] == NOTE_ON:
                 self._print(f"{when}  {note_name(event['number']):<12} {event['value']:.2f}")
 
@@ -71,6 +77,7 @@ class LiveView:
 
     def __init__(self, session: Session, lasts: float | None = None) -> None:
         self._session, self._lasts = session, lasts
+        self._labels = labels_of(session.preset.drum_notes)
         self._lit: dict[str, tuple[float, float]] = {}  # family: when, velocity
         self._sounding: dict[int, tuple[float, float]] = {}  # id: note, velocity
         self._bend = 0.0
@@ -88,6 +95,10 @@ class LiveView:
         self._live.start()
         self._thread.start()
 
+    def rename(self, notes: Mapping[str, int]) -> None:
+        """Other pads from now on."""
+        self._labels = labels_of(notes)
+
     def say(self, line: str) -> None:
         """A message that stays on the screen."""
         self._lines = [*self._lines, line][-3:]
@@ -97,7 +108,7 @@ class LiveView:
         for event in events:
             kind, value = event["kind"], float(event["value"])
             if kind == DRUM:
-                label = LABELS[event["label"]]
+                label = self._labels[event["label"]]
                 self._lit[label.family] = (now, value)
                 self._recent.append(f"{label.name} {value:.2f}")
             elif kind == ONSET and not self._session.preset.drums.enabled:
@@ -179,4 +190,4 @@ def view_for(session: Session, quiet: bool, lasts: float | None) -> Any:
         return None
     if sys.stderr.isatty():
         return LiveView(session, lasts)
-    return PlainView(sys.stderr)
+    return PlainView(sys.stderr, session.preset.drum_notes)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drummer's own kit: a few strokes of each pad, and the weights that tell them apart.
+
+A stroke is the net's embedding of it at the moment of decision. Pads are told apart by linear
+discriminants: every pad has its own mean, all share the spread of strokes of one sound. Ten strokes
+cannot say how 192 numbers spread, so the spread that many instruments have is the prior.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.events import LABEL_ROW, LABELS
+from dsp.pads import PADS
+
+MOST = 4000  # strokes in a kit
+PRIOR = 120.0  # strokes that the prior counts for
+CORRECTED = 4.0  # strokes that a correction counts for
+CLEARLY = 0.7  # how far from the usual sound of a label to the corrected ones a hit must lie to be renamed
+TEMPERATURES = np.geomspace(1, 64, 25)  # of confidence, tried on strokes left out
+
+
+class Prior(NamedTuple):
+    """What the training corpus says of embeddings."""
+
+    spread: np.ndarray  # (n, n) covariance of strokes of one sound
+    means: np.ndarray  # (len(LABELS), n) of each label
+
+
+@dataclass(frozen=True, slots=True)
+class Pad:
+    name: str
+    note: int | None = None  # None: as the instrument has it
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """Strokes and what they were.
+
+    `corrections` marks a kit that has no strokes of its own: its pads are
+    labels, and each stroke is one that was named wrongly.
+    """
+
+    name: str
+    pads: tuple[Pad, ...] = ()
+    decision_ms: float = 12.0
+    ear: str = ""  # which weights the strokes were heard with
+    corrections: bool = False
+    strokes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # (m, n) embeddings
+    pad_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # (m,) row of pads
+    taken_for: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # (m,) label; -1: learned
+
+    def row(self, name: str) -> int:
+        """Row of a pad; -1 where there is none of this name."""
+        return next((row for row, pad in enumerate(self.pads) if pad.name == name), -1)
+
+    def counts(self) -> list[int]:
+        """Strokes of each pad."""
+        return [int(np.sum(self.pad_of == row)) for row in range(len(self.pads))]
+
+    def with_pad(self, pad: Pad) -> "Kit":
+        if len(self.pads) >= PADS:
+            raise ValueError(f"a kit has at most {PADS} pads")
+        return replace(self, pads=(*self.pads, pad))
+
+    def with_strokes(self, pad: int, strokes: np.ndarray, taken_for: int = -1) -> "Kit":
+        """This kit with strokes (m, n) of a pad; `taken_for` is the label that was wrong."""
+        m = len(strokes)
+        if len(self.strokes) + m > MOST:
+            raise ValueError(f"a kit holds at most {MOST} strokes")
+        before = self.strokes if len(self.strokes) else np.zeros((0, strokes.shape[1]), np.float32)
+        return replace(
+            self,
+            strokes=np.concatenate([before, np.asarray(strokes, np.float32)]),
+            pad_of=np.concatenate([self.pad_of, np.full(m, pad)]),
+            taken_for=np.concatenate([self.taken_for, np.full(m, taken_for)]),
+        )
+
+    def without(self, pad: int) -> "Kit":
+        """This kit without the strokes of a pad, which stays."""
+        return self._only(self.pad_of != pad)
+
+    def without_last(self) -> "Kit":
+        """This kit before its newest correction."""
+        corrected = np.flatnonzero(self.taken_for >= 0)
+        keep = np.ones(len(self.pad_of), bool)
+        keep[corrected[-1:]] = False
+        return self._only(keep)
+
+    def _only(self, keep: np.ndarray) -> "Kit":
+        return replace(
+            self, strokes=self.strokes[keep], pad_of=self.pad_of[keep], taken_for=self.taken_for[keep]
+        )
+
+
+class Rows(NamedTuple):
+    """Pads as the fast lane takes them."""
+
+    weights: np.ndarray  # (p, n + 1) float32
+    says: np.ndarray  # (p,) label, a row of LABELS or beyond them
+    instead: np.ndarray  # (p,) label it takes the place of; -1 in a kit
+
+
+def labels_of_pads(pads: Sequence[Pad]) -> list[int]:
+    """Label of each pad: a row of LABELS for a name that stands there, beyond them for the others."""
+    rows, beyond = [], len(LABELS)
+    for pad in pads:
+        if pad.name in LABEL_ROW:
+            rows.append(LABEL_ROW[pad.name])
+        else:
+            rows.append(beyond)
+            beyond += 1
+    return rows
+
+
+def rows_of(kit: Kit, prior: Prior | None) -> Rows:
+    """What a kit, or corrections, teach the fast lane; nothing where there is too little."""
+    return _corrections(kit, prior) if kit.corrections else _kit(kit, prior)
+
+
+def struck(kit: Kit) -> list[int]:
+    """Rows of the pads that have strokes."""
+    return [row for row, count in enumerate(kit.counts()) if count]
+
+
+def _kit(kit: Kit, prior: Prior | None) -> Rows:
+    pads = struck(kit)
+    says = np.array(labels_of_pads(kit.pads), np.int64)[pads]
+    weights = discriminants(kit, prior)
+    heat = temperature(kit, prior) if len(pads) > 1 else 1.0
+    return Rows((weights / heat).astype(np.float32), says, np.full(len(pads), -1, np.int64))
+
+
+def _corrections(kit: Kit, prior: Prior | None) -> Rows:
+    """A pad for each mistake that was made: where `instead` was said, `says` is right."""
+    size = kit.strokes.shape[1]
+    mistakes = sorted({(int(t), int(p)) for t, p in zip(kit.taken_for, kit.pad_of, strict=True)})
+    rows: list[tuple[np.ndarray, int, int]] = []
+    labels = labels_of_pads(kit.pads)
+    for taken, pad in mistakes:
+        if prior is None or not 0 <= taken < len(prior.means) or labels[pad] == taken:
+            continue
+        usual = prior.means[taken]
+        mean = kit.strokes[(kit.taken_for == taken) & (kit.pad_of == pad)].mean(0)
+        w = np.linalg.solve(_firm(prior.spread), mean - usual)
+        bias = -w @ (usual + CLEARLY * (mean - usual))
+        rows.append((np.append(w, bias), labels[pad], taken))
+    rows = rows[-PADS:]
+    return Rows(
+        np.array([w for w, _, _ in rows], np.float32).reshape(-1, size + 1),
+        np.array([says for _, says, _ in rows], np.int64),
+        np.array([taken for _, _, taken in rows], np.int64),
+    )
+
+
+def _firm(spread: np.ndarray) -> np.ndarray:
+    """A covariance that can be divided by, even where an embedding has numbers that never move."""
+    n = len(spread)
+    return spread + np.eye(n) * (1e-3 * np.trace(spread) / n + 1e-9)
+
+
+def _spread(kit: Kit, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of the pads that have strokes (p, n), the strokes they count for (p,), the shared covariance (n, n)."""
+    pads = struck(kit)
+    x = kit.strokes.astype(np.float64)
+    count = np.where(kit.taken_for >= 0, CORRECTED, 1.0)
+    means, counts = [], []
+    around = np.zeros_like(x)
+    for row in pads:
+        mine = kit.pad_of == row
+        mean = np.average(x[mine], axis=0, weights=count[mine])
+        around[mine] = x[mine] - mean
+        means.append(mean)
+        counts.append(float(count[mine].sum()))
+    own = around.T @ around
+    free = max(len(x) - len(pads), 0)
+    if prior is None:
+        own_spread = own / max(free, 1)
+        usual = np.diag(np.diag(own_spread)) + np.eye(len(own)) * (np.trace(own_spread) / len(own) + 1e-6)
+    else:
+        usual = prior.spread.astype(np.float64)
+    return np.array(means), np.array(counts), _firm((PRIOR * usual + own) / (PRIOR + free))
+
+
+def discriminants(kit: Kit, prior: Prior | None) -> np.ndarray:
+    """Weights (p, n + 1) of the pads that have strokes, in their order."""
+    means, _, spread = _spread(kit, prior)
+    w = np.linalg.solve(spread, means.T).T
+    return np.concatenate([w, -0.5 * np.sum(w * means, 1, keepdims=True)], 1)
+
+
+def left_out(kit: Kit, prior: Prior | None) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (m, p) of every stroke, judged by means that know nothing of it, and its true column (m,).
+
+    The spread is of all strokes: leaving one out would hardly change it.
+    """
+    means, counts, spread = _spread(kit, prior)
+    inverse = np.linalg.inv(spread)
+    column = {row: k for k, row in enumerate(struck(kit))}
+    x = kit.strokes.astype(np.float64)
+    scores = np.zeros((len(x), len(means)))
+    true = np.array([column[int(row)] for row in kit.pad_of])
+    count = np.where(kit.taken_for >= 0, CORRECTED, 1.0)
+    w = means @ inverse
+    scores = x @ w.T - 0.5 * np.sum(w * means, 1)
+    for i, k in enumerate(true):
+        rest = counts[k] - count[i]
+        if rest > 0:
+            mean = (counts[k] * means[k] - count[i] * x[i]) / rest
+            wk = inverse @ mean
+            scores[i, k] = x[i] @ wk - 0.5 * mean @ wk
+    return scores, true
+
+
+def temperature(kit: Kit, prior: Prior | None) -> float:
+    """By how much to cool the scores, so that a confidence of .9 is right nine times in ten."""
+    scores, true = left_out(kit, prior)
+
+    def wrongness(heat: float) -> float:
+        s = scores / heat
+        top = s.max(1)
+        return float(np.sum(top + np.log(np.exp(s - top[:, None]).sum(1)) - s[np.arange(len(s)), true]))
+
+    return float(min(TEMPERATURES, key=wrongness))
+
+
+class Told(NamedTuple):
+    """How well the pads of a kit are told apart."""
+
+    pads: list[int]  # rows
+    confusion: np.ndarray  # (p, p) strokes: row struck, column heard
+
+    @property
+    def right(self) -> float:
+        return float(np.trace(self.confusion) / max(self.confusion.sum(), 1))
+
+
+def told_apart(kit: Kit, prior: Prior | None) -> Told:
+    """Every stroke named by a kit that does not know it."""
+    pads = struck(kit)
+    confusion = np.zeros((len(pads), len(pads)), np.int64)
+    if len(pads):
+        scores, true = left_out(kit, prior)
+        np.add.at(confusion, (true, scores.argmax(1)), 1)
+    return Told(pads, confusion)
+
+
+def macro_f(confusion: np.ndarray) -> float:
+    """Mean F of the pads, from (p, p) strokes by what was struck and what was heard."""
+    hit = np.diag(confusion).astype(float)
+    said, were = confusion.sum(0), confusion.sum(1)
+    return float(np.mean(2 * hit / np.maximum(said + were, 1))) if len(hit) else 0.0
