@@ -33,6 +33,7 @@ from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
+from bridge.teaching import Teacher, pads_of
 from dsp.events import EVENT, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
 from dsp.units import RATE
@@ -234,6 +235,7 @@ class Engine:
             np.zeros(2, np.int64),
         )
         self.words = self.listening.words
+        self.pads = pads_of(state)
         self.words[NS_PATH], self.words[SLACK] = path_ns + slack * 1_000_000_000 // rate, slack
         self._out = np.zeros(8192, EVENT)
         self._heard = np.zeros(1 << 16, np.float32)
@@ -412,6 +414,7 @@ def transcribe(
         chain = PluginChain(preset.plugins, rate)
     lag = chain.delay if chain else 0
     state = hearing(preset, rate, preset.source.gain_db if raw else 0.0, lag, ahead)
+    Teacher(pads_of(state), preset)
     slow = SlowLane(stages(preset), int(state.params["ahead"][0]))
     out, closing, got, done = room(), Closing(), [np.zeros(0, EVENT)], 0
     tail = np.zeros(int(state.params["tail"][0]), np.float32)

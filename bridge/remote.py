@@ -12,7 +12,7 @@ from bridge.preset import osc_target
 Say = Callable[[str], None]
 Commands = SimpleQueue[tuple[str, str]]
 MOST_TEXT = 200  # longest argument taken
-TAKEN = ("correct", "preset", "panic")
+TAKEN = ("correct", "undo", "preset", "panic")
 
 
 def listens_at(where: str) -> tuple[str, int]:
@@ -24,7 +24,7 @@ def listens_at(where: str) -> tuple[str, int]:
 
 
 class OscRemote:
-    """An OSC server that takes ``/PREFIX/correct``, ``/preset`` and ``/panic``.
+    """An OSC server that takes ``/PREFIX/correct``, ``/undo``, ``/preset`` and ``/panic``.
 
     Parameters
     ----------

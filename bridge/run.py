@@ -17,14 +17,16 @@ import numpy as np
 
 from bridge.departure import declared
 from bridge.engine import NS_PATH, SLACK, Engine
-from bridge.errors import PresetError
+from bridge.errors import KitError, PresetError
+from bridge.messages import family_of, labels_of
 from bridge.native import wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM
 from bridge.preset import Preset, load
 from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
 from bridge.sources.base import PERIOD, Source
-from dsp.events import DRUM, LABEL_ROW, LEVEL, NOTE_ON, ONSET, REFINE
+from bridge.teaching import Teacher
+from dsp.events import DRUM, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 
 PLUGIN_SLACK = 0.003  # what the Python thread of a plugin chain may take [s]
@@ -102,7 +104,7 @@ class Session:
         self._in_use = self._seen = 0  # when the preset's file was written, as of its last readings
         self._stop = threading.Event()
         self._connections = 0
-        self._last_hit: np.void | None = None
+        self._last_stroke: list[np.ndarray] = []  # its hits, () EVENT each
         self._extra_id = 1 << 40  # ids of what a person says, apart from what the engine hears
         self._extra: list[np.ndarray] = []
         feed, chain = source.feed, None
@@ -129,6 +131,7 @@ class Session:
             ahead=ahead,
             raw=raw,
         )
+        self.teacher = Teacher(self.engine.pads, preset)
 
     def _jack_path_ns(self) -> int:
         """Time a block takes to be heard where JACK feeds a port of another system."""
@@ -285,7 +288,9 @@ class Session:
                 m.level_db = float(event["number"])
             elif kind == DRUM:
                 m.hits += 1
-                self._last_hit = event.copy()
+                if self._last_stroke and self._last_stroke[-1]["ref"] != event["ref"]:
+                    self._last_stroke = []
+                self._last_stroke.append(event.copy())
                 m.recent.append(event.copy())
             elif kind == NOTE_ON:
                 m.notes += 1
@@ -314,7 +319,9 @@ class Session:
     def _load(self, get: Callable[[], Preset], told: str) -> None:
         try:
             preset = get()
-        except PresetError as error:
+            if told_of_kit := self.teacher.use(preset):
+                self.say(told_of_kit)
+        except (KitError, PresetError) as error:
             self.say(f"{error} - the earlier preset stays in use")
             return
         for what in ("plugins", "source.channels", "osc", "key"):
@@ -337,19 +344,32 @@ class Session:
             self._load(lambda: load(argument), f"preset {argument} is in use")
         elif command == "correct":
             self._correct(argument)
+        elif command == "undo":
+            event, told = self.teacher.undo()
+            if event is not None:
+                self._refine(event, int(event["label"]))
+            self.say(told)
         else:
             self.say(f"{command!r} is not understood")
 
-    def _correct(self, label: str) -> None:
-        if label not in LABEL_ROW:
-            self.say(f"there is no drum called {label!r}")
-        elif self._last_hit is None:
+    def _correct(self, name: str) -> None:
+        """The last hit was really `name`; of several at once, the one of its family."""
+        if not self._last_stroke:
             self.say("no hit to correct yet")
-        else:
-            event = np.array([self._last_hit])
-            self._extra_id += 1
-            event["ref"], event["id"], event["kind"] = event["id"], self._extra_id, REFINE
-            event["label"], event["confidence"] = LABEL_ROW[label], 1.0
-            event["emitted"] = self.engine.samples
-            self._write(event)
-            self.say(f"the last hit was a {label}")
+            return
+        labels = labels_of(self.preset.drum_notes)
+        families = [labels[int(hit["label"])].family for hit in self._last_stroke]
+        family = family_of(name)
+        hit = self._last_stroke[families.index(family) if family in families else -1]
+        put = self.teacher.correct(hit, name)
+        if put.label >= 0:
+            self._refine(hit, put.label)
+        self.say(put.told)
+
+    def _refine(self, hit: np.ndarray, label: int) -> None:
+        event = np.array([hit])
+        self._extra_id += 1
+        event["ref"], event["id"], event["kind"] = event["id"], self._extra_id, REFINE
+        event["label"], event["confidence"] = label, 1.0
+        event["emitted"] = self.engine.samples
+        self._write(event)

@@ -103,6 +103,11 @@ class Rows(NamedTuple):
     instead: np.ndarray  # (p,) label it takes the place of; -1 in a kit
 
 
+def nothing(size: int) -> Rows:
+    """No pads, for embeddings of shape (size,)."""
+    return Rows(np.zeros((0, size + 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def labels_of_pads(pads: Sequence[Pad]) -> list[int]:
     """Label of each pad: a row of LABELS for a name that stands there, beyond them for the others."""
     rows, beyond = [], len(LABELS)

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="send OSC there as well; may be repeated",
     )
-    add("--osc-in", metavar="[HOST:]PORT", help="take OSC commands: /correct, /preset, /panic")
+    add("--osc-in", metavar="[HOST:]PORT", help="take OSC commands: /correct, /undo, /preset, /panic")
     add("--midi-in", metavar="M", help="take corrections from a MIDI input")
     add("--events", metavar="F", help="write event lines to a file, or - for stdout")
     add("--record", metavar="DIR", help="keep sound, events and MIDI of this session in a folder")
@@ -143,7 +143,15 @@ def _add_sinks(session: Any, args: argparse.Namespace) -> None:
 
         osc = preset.osc
         session.sinks.append(
-            OscSink(targets, f"/{args.name}", osc.bundle, session.say, osc.level, preset.drum_notes)
+            OscSink(
+                targets,
+                f"/{args.name}",
+                osc.bundle,
+                session.say,
+                osc.level,
+                preset.drum_notes,
+                session.teacher.place,
+            )
         )
     if args.record:
         from bridge.sinks.take import TakeSink
@@ -161,5 +169,7 @@ def _remotes(session: Any, args: argparse.Namespace) -> list[Any]:
     if args.midi_in:
         from bridge.remote import MidiRemote
 
-        remotes.append(MidiRemote(args.midi_in, session.preset.drum_notes, session.commands))
+        notes = session.preset.drum_notes
+        known = {name: notes[name] for name in session.teacher.names()}
+        remotes.append(MidiRemote(args.midi_in, known, session.commands))
     return remotes

@@ -4,7 +4,7 @@
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bridge.errors import OscError
 from bridge.messages import labels_of, osc
 from bridge.preset import osc_target
 from bridge.sinks import Say, say_on_stderr
-from dsp.events import LEVEL
+from dsp.events import DRUM, LEVEL
 from dsp.units import RATE
 
 RETRY = 2.0  # between two attempts to find a host [s]
@@ -125,6 +125,8 @@ class OscSink:
         Whether to send the input level, 20 times a second.
     notes
         MIDI note of each drum label, where a preset says so.
+    place
+        Where the sound of a hit lies, each 0..1, by the id of the event; None where that is not known.
 
     Raises
     ------
@@ -140,13 +142,14 @@ class OscSink:
         say: Say = say_on_stderr,
         level: bool = False,
         notes: Mapping[str, int] | None = None,
+        place: Callable[[int], tuple[float, float] | None] = lambda _: None,
     ) -> None:
         try:
             addresses = [osc_target(target) for target in targets]
         except ValueError as error:
             raise OscError(f"OSC: {error}") from None
         self._prefix, self._bundle, self._level = prefix.rstrip("/"), bundle, level
-        self._labels = labels_of(notes or {})
+        self._labels, self._place = labels_of(notes or {}), place
         self._origin: float | None = None  # when sample 0 sounded [s since 1970]
         self._closed = False
         self.targets = [Target(host, port, say) for host, port in addresses]
@@ -165,6 +168,8 @@ class OscSink:
                 continue
             for address, arguments in osc(event, self._prefix, self._labels):
                 self._send(message(address, arguments), int(event["time"]))
+            if event["kind"] == DRUM and (place := self._place(int(event["id"]))):
+                self._send(message(f"{self._prefix}/drum/xy", place), int(event["time"]))
 
     def status(self, word: str, *more: str | float) -> None:
         """Say how the session fares: ``/status WORD ...``."""
