@@ -209,7 +209,7 @@ class Corpus:
             velocities[frame, hit["family"]] = max(velocities[frame, hit["family"]], hit["velocity"])
 
 
-@njit(cache=False, fastmath=True)
+@njit(cache=False, fastmath=True, nogil=True)
 def _example(drums, music, drum_gain, music_gain, noise, threshold, ratio, release, pre, told, out):  # type: ignore[no-untyped-def]
     """Mix the powers, press them, and relate them as the ear does; `told` is the drums' best share of a band."""
     power, follower = np.zeros(BANDS, np.float32), np.zeros(2, np.float32)

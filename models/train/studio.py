@@ -66,7 +66,7 @@ def performances(groove: Path, rng: np.random.Generator, *, test: bool = False) 
         beats, fills = ([n for n in names if word in n] for word in ("_beat_", "_fill_"))
         while True:
             # As many fills were recorded, but songs are made of beats.
-            played = fills if rng.random() < 0.12 else beats
+            played = fills if fills and rng.random() < 0.12 else beats
             name = played[rng.integers(len(played))]
             midi = mido.MidiFile(file=io.BytesIO(archive.read(name)))
             tempo = re.search(r"_(\d+)_(?:beat|fill)", name)
