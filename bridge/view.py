@@ -4,12 +4,13 @@
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
 
 from bridge.departure import declared
+from bridge.keys import Keys
 from bridge.messages import labels_of
 from bridge.run import Session
 from dsp.events import BEND, DRUM, NOTE_OFF, NOTE_ON, ONSET
@@ -19,6 +20,7 @@ FRAME = 0.1  # between two pictures [s]
 FLASH = 0.25  # how long a hit stays lit [s]
 FLOOR_DB = -60.0
 PADS = ("kick", "snare", "hat", "tom", "cymbal", "other")
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -33,6 +35,14 @@ def bar(part: float, width: int) -> str:
     eighths = round(min(max(part, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
+
+
+def columns(words: Sequence[str], width: int) -> str:
+    """Words in columns, lines at most `width` long."""
+    wide = max(map(len, words), default=0) + 2
+    each = max(1, width // wide)
+    rows = (words[start : start + each] for start in range(0, len(words), each))
+    return "\n".join(" " + "".join(f"{word:<{wide}}" for word in row).rstrip() for row in rows)
 
 
 class PlainView:
@@ -83,6 +93,8 @@ class LiveView:
         self._bend = 0.0
         self._recent: list[str] = []
         self._lines: list[str] = []
+        self._asking = False  # what the last hit really was
+        self._keys: Keys | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._redraw, name="view", daemon=True)
 
@@ -93,7 +105,24 @@ class LiveView:
         self._header = header
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=False)
         self._live.start()
+        self._keys = Keys(self.press)
         self._thread.start()
+
+    def press(self, key: str) -> None:
+        """What a key asks for: c and a letter put the last hit right, u undoes that."""
+        ask = self._session.commands.put
+        if self._asking:
+            self._asking = False
+            if key in (names := self._answers()):
+                ask(("correct", names[key]))
+        elif key == "c" and self._session.preset.drums.enabled:
+            self._asking = True
+        elif key == "u":
+            ask(("undo", ""))
+
+    def _answers(self) -> dict[str, str]:
+        """The letter of each drum that a hit may have been."""
+        return dict(zip(LETTERS, self._session.teacher.names(), strict=False))
 
     def rename(self, notes: Mapping[str, int]) -> None:
         """Other pads from now on."""
@@ -126,6 +155,8 @@ class LiveView:
     def close(self, end: dict[str, Any]) -> None:
         self._stop.set()
         self._thread.join(1.0)
+        if self._keys:
+            self._keys.close()
         self._live.update(self._picture(), refresh=True)
         self._live.stop()
 
@@ -180,7 +211,13 @@ class LiveView:
             text.append(f"\n latency {1000 * latency:.1f} ms {session.preset.mode}")  # within 80 columns
         text.append("" if m.realtime else "   (no realtime priority: earwire doctor)", "yellow")
         text.append("\n" + "".join(f" {line}\n" for line in self._lines), "yellow")
-        text.append(" Ctrl-C ends", "dim")
+        if self._asking:
+            text.append(" What was the last hit?\n", "bold")
+            text.append(columns([f"{key} {name}" for key, name in self._answers().items()], 76), "cyan")
+            text.append("\n any other key: nothing", "dim")
+        else:
+            keys = " c: that was wrong   u: undo  " if self._keys and self._keys.there else ""
+            text.append(f"{keys} Ctrl-C ends", "dim")
         return text
 
 

@@ -19,7 +19,7 @@ from bridge.run import Meters
 from bridge.view import LiveView
 from tests.conftest import ROOT, command, environment
 
-COMMANDS = ("run", "transcribe", "demo", "devices", "presets", "doctor", "bench", "evaluate")
+COMMANDS = ("run", "transcribe", "kit", "demo", "devices", "presets", "doctor", "bench", "evaluate")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "listen, and play what is heard", preset=True),
     Command("transcribe", "turn sound files into MIDI files", preset=True),
+    Command("kit", "teach it your own drums", preset=True),
     Command("demo", "see what it does, with nothing plugged in"),
     Command("devices", "list inputs and MIDI ports, as run takes them"),
     Command("presets", "list presets, or show one"),

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Strokes cut out of sound, practised in the company they will keep, and what the ear makes of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bridge import kits
+from bridge.errors import KitError
+from bridge.hearing import BLOCK, hear_step, hearing, room
+from bridge.preset import Channels, Preset
+from bridge.sources.files import check_channels, mixdown, open_audio
+from bridge.teaching import embedding, every_stroke, pads_of, without_kit
+from dsp.events import DRUM, EVENT, ONSET
+from dsp.pads import PadsState
+from dsp.units import RATE, samples
+
+SOUND = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
+BEFORE, LONGEST, FADE = samples(5), RATE, samples(10)  # of a cut stroke [samples]
+APART = samples(90)  # what follows a louder stroke sooner is its echo
+WEAK = 0.75  # what is so much softer than the loudest of its pad is no stroke of it
+SILENCE = samples(400)  # before and after a file
+NEAR = samples(12)  # where a stroke is heard, and where it was put
+ROUNDS = 4  # how often a stroke is practised
+CALM, BUSY = (0.5, 0.7), (0.11, 0.45)  # between two strokes of the first round, and of the others [s]
+SWING_DB = 4.0  # how much a stroke's level changes from round to round
+MOST_PRACTISED = 2400
+
+
+class Stroke(NamedTuple):
+    sound: np.ndarray  # (n,) float32 at 48 kHz
+    at: int  # sample at which it begins
+
+
+class Heard(NamedTuple):
+    sound: np.ndarray  # (n,) float32 at 48 kHz
+    events: np.ndarray  # (m,) EVENT: strokes and hits
+    embeddings: dict[int, np.ndarray]  # of each hit, by its id
+
+
+def for_drums(preset: Preset) -> Preset:
+    """The preset with strokes and hits on, and all else off."""
+    return replace(
+        preset,
+        onset=replace(preset.onset, enabled=True),
+        drums=replace(preset.drums, enabled=True),
+        notes=replace(preset.notes, enabled=False),
+        osc=replace(preset.osc, level=False),
+    )
+
+
+def listen_to(
+    blocks: Iterable[np.ndarray],
+    rate: int,
+    preset: Preset,
+    teach: Callable[[PadsState], object] | None = None,
+) -> Heard:
+    """Strokes and hits in mono blocks, heard as they would be live.
+
+    Parameters
+    ----------
+    teach
+        Called once with the pads of the ear; without it there are none.
+    """
+    state = hearing(for_drums(preset), rate, preset.source.gain_db)
+    pads = pads_of(state)
+    if teach is not None:
+        if pads is None:
+            raise KitError("this ear cannot be taught")
+        teach(pads)
+    out = room()
+    sound: list[np.ndarray] = [np.zeros(0, np.float32)]
+    events: list[np.ndarray] = [np.zeros(0, EVENT)]
+    embeddings: dict[int, np.ndarray] = {}
+    for whole in blocks:
+        for start in range(0, len(whole), BLOCK):
+            block = np.ascontiguousarray(whole[start : start + BLOCK], np.float32)
+            said, heard = hear_step(state, block, out)
+            sound.append(state.heard[:heard].copy())
+            events.append(out[:said][np.isin(out[:said]["kind"], (ONSET, DRUM))])
+            if pads is None:
+                continue
+            for hit in events[-1][events[-1]["kind"] == DRUM]:
+                if (kept := embedding(pads, int(hit["id"]))) is not None:
+                    embeddings[int(hit["id"])] = kept
+    return Heard(np.concatenate(sound), np.concatenate(events), embeddings)
+
+
+def cut(sound: np.ndarray, times: Sequence[int]) -> list[Stroke]:
+    """The strokes that begin at `times` [samples], each until the next one or until it has rung."""
+    strokes = []
+    for time, after in pairwise([*times, len(sound) + BEFORE]):
+        start = max(0, time - BEFORE)
+        piece = sound[start : min(after - BEFORE, time + LONGEST)].astype(np.float32)
+        fade = min(FADE, len(piece))
+        piece[len(piece) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+        strokes.append(Stroke(piece, time - start))
+    return strokes
+
+
+def distinct(events: np.ndarray) -> list[int]:
+    """When the strokes of one pad began [samples], echoes and what is far too weak left out."""
+    onsets = np.sort(events[events["kind"] == ONSET], order="time")
+    if not len(onsets):
+        return []
+    loud = onsets["value"].max()
+    kept: list[np.void] = []
+    for onset in onsets[onsets["value"] >= loud - WEAK]:
+        if kept and onset["time"] - kept[-1]["time"] < APART:
+            if onset["value"] > kept[-1]["value"]:
+                kept[-1] = onset
+        else:
+            kept.append(onset)
+    return [int(onset["time"]) for onset in kept]
+
+
+def file_blocks(path: Path, channels: Channels) -> tuple[int, Iterator[np.ndarray]]:
+    """Rate and mono blocks of a sound file, with silence around."""
+    file = open_audio(path)
+    check_channels(channels, file.channels, str(path))
+    still = np.zeros(SILENCE * file.rate // RATE + 1, np.float32)
+
+    def blocks() -> Iterator[np.ndarray]:
+        with file:
+            yield from (mixdown(block, channels) for block in file.blocks(4096))
+
+    return file.rate, chain([still], blocks(), [still])
+
+
+def strokes_in(path: Path, preset: Preset) -> list[Stroke]:
+    """The strokes of a sound file; the whole of it where no stroke is found in it."""
+    rate, blocks = file_blocks(path, preset.source.channels)
+    heard = listen_to(blocks, rate, without_kit(preset))
+    times = distinct(heard.events)
+    loud = np.abs(heard.sound)
+    if not times and len(loud) and loud.max() > 1e-4:
+        times = [int(np.argmax(loud > 0.1 * loud.max()))]
+    return cut(heard.sound, times)
+
+
+def pads_in(folder: Path) -> dict[str, list[Path]]:
+    """Sound files by pad: a file, or a folder of files, that is called as the pad is.
+
+    Raises
+    ------
+    KitError
+        Where there are none, or a name is no name of a pad.
+    """
+    if not folder.is_dir():
+        raise KitError(f"{folder}: there is no such folder")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        inside = path.rglob("*") if path.is_dir() else [path]
+        files = sorted(p for p in inside if p.suffix.lower() in SOUND and p.is_file())
+        if files and not path.name.startswith("."):
+            name = (path.name if path.is_dir() else path.stem).strip().replace(" ", "-")
+            found.setdefault(kits.check(name, "pad"), []).extend(files)
+    if not found:
+        raise KitError(
+            f"{folder}: holds no sound",
+            "put kick.wav, snare.wav ... there, or folders kick, snare ... of files",
+        )
+    return found
+
+
+def practice(
+    strokes: Mapping[str, Sequence[Stroke]], seed: int = 0, rounds: int = ROUNDS
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """A performance made of the strokes: sound, and when each pad is struck in it [samples].
+
+    First each by itself, then all in a random order, close together and ringing into each other as they
+    will when played.
+    """
+    rng = np.random.default_rng(seed)
+    once = [(pad, stroke) for pad, taken in strokes.items() for stroke in taken]
+    order: list[tuple[str, Stroke, float]] = []
+    for turn in range(max(1, min(rounds, MOST_PRACTISED // max(len(once), 1)))):
+        gaps = BUSY if turn else CALM
+        rows = rng.permutation(len(once)) if turn else range(len(once))
+        order += [(*once[k], float(rng.uniform(*gaps))) for k in rows]
+    length = int(sum(gap for *_, gap in order) * RATE) + 2 * LONGEST + SILENCE
+    sound, struck, now = np.zeros(length, np.float32), [], SILENCE
+    for pad, stroke, gap in order:
+        start = now - stroke.at
+        gain = 10 ** (rng.uniform(-SWING_DB, SWING_DB) / 20)
+        sound[start : start + len(stroke.sound)] += np.float32(gain) * stroke.sound
+        struck.append((now, pad))
+        now += int(gap * RATE)
+    return sound / max(1.0, float(np.abs(sound).max(initial=0))), struck
+
+
+def learned(
+    strokes: Mapping[str, Sequence[Stroke]], preset: Preset, progress: Callable[[float], None] | None = None
+) -> dict[str, np.ndarray]:
+    """What the ear makes of each pad's strokes, (m, n) each."""
+    sound, struck = practice(strokes)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(sound), RATE):
+            yield sound[start : start + RATE]
+            if progress:
+                progress(min(1.0, (start + RATE) / len(sound)))
+
+    heard = listen_to(blocks(), RATE, without_kit(preset), every_stroke)
+    found: dict[str, list[np.ndarray]] = {pad: [] for pad in strokes}
+    hits = heard.events[heard.events["kind"] == DRUM]
+    for time, pad in struck:
+        near = np.flatnonzero(np.abs(hits["time"] - time) <= NEAR)
+        if len(near) and (kept := heard.embeddings.get(int(hits[near[0]]["id"]))) is not None:
+            found[pad].append(kept)
+    return {pad: np.array(rows, np.float32) for pad, rows in found.items()}
