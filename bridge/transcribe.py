@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole sound file, heard as live sound is, as fast as the processor allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,10 @@ def prepare(preset: Preset) -> None:
 
 
 def transcribe_file(
-    path: Path | str, preset: Preset, progress: Callable[[float], None] | None = None
+    path: Path | str,
+    preset: Preset,
+    progress: Callable[[float], None] | None = None,
+    through: Callable[[int], Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> Heard:
     """Events of a sound file.
 
@@ -46,6 +49,9 @@ def transcribe_file(
         What to listen for.
     progress
         Called with the part done, 0..1.
+    through
+        What the sound goes through before it is heard: called with its rate, and then with
+        each block (n,) float32 for as many samples.
 
     Raises
     ------
@@ -66,7 +72,11 @@ def transcribe_file(
             if progress is not None and expected:
                 progress(min(1.0, done / expected))
 
-        blocks = (mixdown(block, preset.source.channels) for block in file.blocks(BLOCK))
+        blocks: Iterator[np.ndarray] = (
+            mixdown(block, preset.source.channels) for block in file.blocks(BLOCK)
+        )
+        if through is not None:
+            blocks = map(through(file.rate), blocks)
         got = transcribe(blocks, file.rate, preset, ahead=take or 0, raw=take is None, progress=advance)
         header = {
             "preset": preset.name,

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from bridge import evaluate
-from bridge.cli.evaluate import table
 from bridge.cli.main import main
 from bridge.errors import EarwireError, UsageError
 from bridge.evaluate import Counts, pairs, pooled, score_drums, score_f0, score_notes, score_onsets
+from bridge.evaluate.tables import show
 from bridge.messages import line
 from bridge.sinks.smf import SmfSink
 from dsp.events import DRUM, EVENT, LABEL_ROW, NOTE_OFF, NOTE_ON, ONSET, PITCH
@@ -264,5 +264,5 @@ def test_the_command_transcribes(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_table_of_pitch(capsys: pytest.CaptureFixture[str]) -> None:
     score = evaluate.Score({}, {"raw pitch accuracy": (0.91, 10.0)}, [0.008], 0.009)
     assert hz(69) == 440
-    table({"task": "f0", "preset": "voice", "files": [{"name": "x", "seconds": 1.0}], **pooled([score])})
+    show({"task": "f0", "preset": "voice", "files": [{"name": "x", "seconds": 1.0}], **pooled([score])})
     assert "0.910" in capsys.readouterr().out

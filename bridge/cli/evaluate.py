@@ -3,34 +3,58 @@
 
 import argparse
 import json
-import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridge.evaluate import Pair, Score
+    from bridge.preset import Preset
+
+DECISIONS = "3,6,12,25"  # of --curve [ms]
 
 EPILOG = """\
 examples:
   earwire evaluate drums ~/MDB                   SONG/drums.flac with SONG/class.txt
   earwire evaluate drums ~/MDB --audio mix       SONG/mix.flac instead
+  earwire evaluate drums ~/MDB --truth subclass  SONG/subclass.txt: every label, not just families
+  earwire evaluate drums ~/MDB --curve --picture curve.svg
+  earwire evaluate drums ~/takes --map v-drums   x.wav with x.mid, as an e-kit wrote it
+  earwire evaluate drums ~/takes --noise -45     how much of a bad day is borne
   earwire evaluate notes ~/lines -p voice        x.wav with x.txt, x.csv, x.jsonl or x.mid
   earwire evaluate f0 ~/stems -p voice --json
 
 annotations, one event a line, times in seconds, separated by blanks, tabs or commas:
   onsets  time
-  drums   time label       a label of ours, a family, or KD SD HH TT CY OT
-  notes   start end note   the MIDI number
-  f0      time pitch       in Hz, 0 where there is none
-or event lines (.jsonl), or a MIDI file.
+  drums   time label [velocity]   a label of ours, a pad of the preset's kit, a family, or a class
+                                  or subclass of MDB Drums; velocity 0..1 or 0..127
+  notes   start end note          the MIDI number
+  f0      time pitch              in Hz, 0 where there is none
+or event lines (.jsonl), or a MIDI file; of that, channel 10 alone counts as drums where it has any.
 
 rules: nothing is shifted, all files are pooled; a match lies within 50 ms. The delay is
-from the annotated time to the newest sample a decision needed.
+from the annotated time to the newest sample a decision needed. Labels are scored where the
+annotation names labels, velocity where it has any. Refined is what the names have become
+once the refine events have come.
 
 keys of --json:
-  task, preset, files: [{name, seconds, and the rest for this file}], and for all of them together:
+  task, preset, sound: {gain_db, lowpass_hz, noise_dbfs},
+  files: [{name, seconds, and the rest for this file}], and for all of them together:
   scores     {name: {f, precision, recall, hit, extra, missed}}
   measures   {name: value}, for f0
-  delay_ms   {median, p90, max, n}, or null
+  delay_ms   {p10, median, p90, max, n}, or null
   waited_ms  largest emitted - time
+and for drums:
+  labels     {label: as scores}, or null
+  macro      mean F of the labels that are struck, or null
+  velocity   {spearman, within, error, n, labels: {label: {spearman, error, n}}}, or null;
+             within: the mean of the labels' own correlations, by hits; error: median, of 0..1
+  confusion  {families, labels or null}, each {struck: {said: n}}; said may be missed,
+             struck may be extra
+  refined    {scores, labels, macro, velocity, confusion, waited_ms}, or null
+with --curve instead: task, preset, sound, files: [{name, seconds}],
+  curve: [{decision_ms, and all of the above from files on}]
 """
 
 
@@ -44,96 +68,158 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
     add("--audio", default="", metavar="NAME", help="which sound of each song, such as drums or mix")
     add("--truth", default="", metavar="NAME", help="which annotation of each song, such as subclass")
+    add(
+        "--map",
+        default="gm",
+        metavar="NAME",
+        help="drum instrument that MIDI annotations are for: gm, v-drums",
+    )
+    add("--confusion", action="store_true", help="print the whole confusion, not just its commonest")
     add("--json", action="store_true", help="print JSON, for scripts")
+    curve = parser.add_argument_group("F against delay, drums only")
+    curve.add_argument("--curve", action="store_true", help="score at several decisions")
+    curve.add_argument("--decisions", metavar="MS,...", help=f"which ones (default: {DECISIONS})")
+    curve.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw it, too")
+    spoil = parser.add_argument_group("a bad day, done to the sound before it is heard")
+    spoil.add_argument("--gain", type=float, default=0.0, metavar="DB", help="louder or softer")
+    spoil.add_argument("--lowpass", type=float, metavar="HZ", help="dull: 24 dB an octave are lost above HZ")
+    spoil.add_argument("--noise", type=float, metavar="DBFS", help="white noise over it, the same every time")
     parser.epilog = EPILOG
 
 
 def execute(args: argparse.Namespace) -> int:
+    from bridge.cli.main import say
+    from bridge.evaluate import KNOWN, SCORES, known_drums, pairs, readable, score_drums
+    from bridge.evaluate.spoiling import Spoiling
+    from bridge.evaluate.tables import show, show_curve
+    from bridge.messages import labels_of
+    from bridge.preset import load
+    from bridge.transcribe import prepare
+    from bridge.warm import HEARING, compiling
+
+    decisions, notes = _decisions(args), _notes(args.map)
+    spoiling = Spoiling(args.gain, args.lowpass, args.noise)
+    wanted = ["notes.pitch=true"] if args.task == "f0" else []
+    name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
+    at = [[f"drums.decision_ms={ms:g}"] for ms in decisions] or [[]]
+    presets = [load(name, [*wanted, *args.set, *more]) for more in at]
+    known, score = KNOWN[args.task], SCORES[args.task]
+    if args.task == "drums":
+        labels = labels_of(presets[0].drum_notes)
+        known = partial(known_drums, labels=labels, notes=notes)
+        score = partial(score_drums, labels=labels, notes=notes)
+    found, wrong = readable(pairs(args.folder, args.task, args.audio, args.truth), known)
+    if not found:
+        for error in wrong:
+            say(error.message, error.hint)
+        return 1
+    with compiling(args.json, HEARING):
+        prepare(presets[0])
+    results, failed = _listen(found, presets, score, spoiling)
+    if wrong:  # a folder may hold annotations of several tasks
+        say(
+            f"{len(wrong)} left out, whose annotations do not read as {args.task}; the first: {wrong[0].message}"
+        )
+    if not results[0]["files"]:
+        return 1
+    result = {"task": args.task, "preset": presets[0].name, "sound": spoiling.as_dict()}
+    if decisions:
+        result["files"] = [{key: f[key] for key in ("name", "seconds")} for f in results[0]["files"]]
+        result["curve"] = [{"decision_ms": ms, **r} for ms, r in zip(decisions, results, strict=True)]
+    else:
+        result |= results[0]
+    if args.picture:
+        _draw(args.picture, result)
+    if args.json:
+        print(json.dumps(result))
+    elif decisions:
+        show_curve(result)
+    else:
+        show(result, args.confusion)
+    return 1 if failed else 0
+
+
+def _decisions(args: argparse.Namespace) -> list[float]:
+    """Decisions of the curve [ms]; none where none is asked for."""
+    from bridge.errors import UsageError
+
+    if not (args.curve or args.decisions or args.picture):
+        return []
+    if args.task != "drums":
+        raise UsageError(f"a curve is drawn of drums, not of {args.task}")
+    if args.picture and args.picture.suffix.lower() != ".svg":
+        raise UsageError(f"{args.picture}: that is no name of an .svg file", "such as --picture curve.svg")
+    try:
+        return sorted({float(ms) for ms in (args.decisions or DECISIONS).split(",")})
+    except ValueError:
+        raise UsageError(
+            f"--decisions {args.decisions!a} are no times in ms", f"such as {DECISIONS}"
+        ) from None
+
+
+def _notes(instrument: str) -> dict[int, str]:
+    """What the notes of MIDI annotations mean."""
+    from bridge.errors import UsageError
+    from bridge.evaluate import notes_read
+    from bridge.preset import instruments
+
+    if instrument not in instruments():
+        raise UsageError(f"no drum instrument is called {instrument!a}", "known: " + ", ".join(instruments()))
+    return notes_read(instrument)
+
+
+def _listen(
+    found: Sequence["Pair"],
+    presets: Sequence["Preset"],
+    score: Callable[[Path, Any], "Score"],
+    spoiling: Any,
+) -> tuple[list[dict[str, Any]], int]:
+    """What was heard with each preset, scored; and how many files could not be."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bridge.cli.main import say
     from bridge.errors import EarwireError
-    from bridge.evaluate import SCORES, Score, pairs, pooled, readable
-    from bridge.preset import load
-    from bridge.transcribe import prepare, transcribe_file
-    from bridge.warm import HEARING, compiling
+    from bridge.evaluate import pooled
+    from bridge.transcribe import transcribe_file
 
-    found, wrong = readable(pairs(args.folder, args.task, args.audio, args.truth), args.task)
-    if not found:
-        for error in wrong:
-            say(error.message, error.hint)
-        return 1
-    wanted = ["notes.pitch=true"] if args.task == "f0" else []
-    name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
-    preset = load(name, [*wanted, *args.set])
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    scores: list[Score] = []
-    files: list[dict[str, Any]] = []
+    scores: list[list[Score]] = [[] for _ in presets]
+    files: list[list[dict[str, Any]]] = [[] for _ in presets]
     failed = 0
-    with compiling(args.json, HEARING):
-        prepare(preset)
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("listening", total=len(found))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("listening", total=len(found) * len(presets))
         for n, pair in enumerate(found):
             progress.update(task, description=pair.name.replace("[", r"\["))
+            got = []
             try:
-                advance = partial(_advance, progress, task, n)
-                heard = transcribe_file(pair.audio, preset, advance)
-                score = SCORES[args.task](pair.truth, heard.events)
+                for k, preset in enumerate(presets):
+                    advance = partial(_advance, progress, task, n * len(presets) + k)
+                    heard = transcribe_file(pair.audio, preset, advance, spoiling.at)
+                    got.append(score(pair.truth, heard.events))
             except EarwireError as error:
                 failed += 1
                 say(error.message, error.hint)
                 continue
-            scores.append(score)
-            files.append({"name": pair.name, "seconds": round(heard.seconds, 2), **pooled([score])})
-            progress.update(task, completed=n + 1)
-    if wrong:  # a folder may hold annotations of several tasks
-        say(
-            f"{len(wrong)} left out, whose annotations do not read as {args.task}; the first: {wrong[0].message}"
-        )
-    if not scores:
-        return 1
-    result = {"task": args.task, "preset": preset.name, "files": files, **pooled(scores)}
-    if args.json:
-        print(json.dumps(result))
-    else:
-        table(result)
-    return 1 if failed else 0
+            for k, one in enumerate(got):
+                scores[k].append(one)
+                files[k].append({"name": pair.name, "seconds": round(heard.seconds, 2), **pooled([one])})
+            progress.update(task, completed=(n + 1) * len(presets))
+    return [{"files": f, **pooled(s)} for f, s in zip(files, scores, strict=True)], failed
 
 
 def _advance(progress: Any, task: Any, done: int, part: float) -> None:
     progress.update(task, completed=done + part)
 
 
-def table(result: dict[str, Any]) -> None:
-    """The figures on stdout, for a person."""
-    from rich.console import Console
-    from rich.table import Table
+def _draw(path: Path, result: dict[str, Any]) -> None:
+    from bridge.errors import EarwireError
+    from bridge.evaluate.picture import curve
+    from bridge.evaluate.tables import heard
 
-    console = Console(file=sys.stdout, highlight=False)
-    if result["scores"]:
-        main = next(reversed([n for n in result["scores"] if "micro of five" in n and "25" not in n]), None)
-        main = main or next(iter(result["scores"]))
-        figures = Table("", "F", "precision", "recall", "right", "extra", "missed", box=None)
-        for column in figures.columns[1:]:
-            column.justify = "right"
-        for name, s in result["scores"].items():
-            cells = [f"{s[k]:.3f}" for k in ("f", "precision", "recall")]
-            cells += [str(s[k]) for k in ("hit", "extra", "missed")]
-            figures.add_row(name, *cells, style="bold" if name == main else None)
-        console.print(figures)
-        songs = ", ".join(f"{f['name']} {f['scores'][main]['f']:.3f}" for f in result["files"])
-        console.print(f"F of {main} by file: {songs}", soft_wrap=True)
-    for name, value in result["measures"].items():
-        console.print(f"{name:<22}{value:.3f}")
-    if delay := result["delay_ms"]:
-        console.print(
-            f"delay: median {delay['median']:.1f} ms, 90 % within {delay['p90']:.1f} ms, most {delay['max']:.1f} ms"
-        )
-    console.print(f"no decision waited longer than {result['waited_ms']:.1f} ms")
-    seconds = sum(f["seconds"] for f in result["files"])
-    count = len(result["files"])
-    console.print(f"{count} file{'s'[: count != 1]}, {seconds:.0f} s, preset {result['preset']}")
+    below = heard(result["files"], result["preset"], result["sound"])
+    try:
+        path.write_text(curve(result["curve"], below), "utf-8")
+    except OSError as error:
+        raise EarwireError(f"{path}: cannot be written: {error.strerror or error}") from None
