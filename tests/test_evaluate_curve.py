@@ -17,6 +17,7 @@ from bridge.evaluate.spoiling import Spoiling
 from dsp.units import RATE, db
 from models.render import Stroke, render
 
+NAMES = ("3 ms", "6 ms", "12 ms", "25 ms", "56 ms", "58 ms", "60 ms")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,8 +55,12 @@ def test_the_picture_shows_every_decision_and_family() -> None:
     told = texts(svg)
     assert {"3 ms", "6 ms", "12 ms", "25 ms", "kick", "snare", "hat", "cymbal", "0.900"} <= set(told)
     assert "six <files> & more" in told and "too few strokes: tom 19" in told and "tom" not in told
-    names = [(x, y) for text, x, y in places(svg) if text.endswith(" ms")]
-    assert all(b[0] - a[0] >= 40 for a, b in itertools.pairwise(names))
+    names = [(x, y) for text, x, y in places(svg) if text in NAMES]
+    assert len(names) == 4 and all(b[0] - a[0] >= 40 for a, b in itertools.pairwise(names))
+    crowd = curve([row(ms, 0.8) for ms in (3, 56, 58, 60)], "")
+    names = [(x, y) for text, x, y in places(crowd) if text in NAMES]
+    assert len(names) == 4 and all(b[0] - a[0] >= 40 for a, b in itertools.pairwise(names))
+    assert names[-1][0] <= min(x for text, x, _ in places(crowd) if text == "strokes") - 100
     legend = sorted(y for text, _, y in places(svg) if text in ("all five", "kick", "snare", "hat", "cymbal"))
     assert np.diff(legend).min() >= 17
     root = ET.fromstring(svg)

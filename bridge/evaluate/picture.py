@@ -110,19 +110,29 @@ def _line(xs: Sequence[float], ys: Sequence[float], colour: str, width: float) -
 
 
 def _micro(axes: Axes, rows: Sequence[dict[str, Any]], xs: Sequence[float], fs: Sequence[float]) -> str:
-    out, free = [], -math.inf
-    for row, x, f in zip(rows, xs, fs, strict=True):
+    out = []
+    for row, x, f, place in zip(rows, xs, fs, _apart(xs), strict=True):
         low, high = (axes.x(row["delay_ms"][key]) for key in ("p10", "p90"))
         bar = f'stroke="{BLUE}" stroke-width="9" stroke-linecap="round" opacity="0.16"'
-        free = max(x, free)  # where points crowd, their names move apart
         out.append(
             f'<path d="M{low} {axes.y(f)}H{high}" {bar}/>'
-            f'<path d="M{free} {TOP - 7}L{x} {TOP + 7}V{axes.y(f)}" fill="none" stroke="{BLUE}" opacity="0.35" '
-            f'stroke-dasharray="1 3"/><text x="{free}" y="{TOP - 12}" text-anchor="middle" font-weight="bold" '
+            f'<path d="M{place} {TOP - 7}L{x} {TOP + 7}V{axes.y(f)}" fill="none" stroke="{BLUE}" opacity="0.35" '
+            f'stroke-dasharray="1 3"/><text x="{place}" y="{TOP - 12}" text-anchor="middle" font-weight="bold" '
             f'fill="{BLUE}">{row["decision_ms"]:g} ms</text>'
         )
-        free += CROWDED
     return "\n".join([*out, _line(xs, [axes.y(f) for f in fs], BLUE, 3.2)])
+
+
+def _apart(xs: Sequence[float]) -> list[float]:
+    """Places for names near `xs`, moved apart where points crowd."""
+    places = list(xs)
+    for n in range(1, len(places)):
+        places[n] = max(places[n], places[n - 1] + CROWDED)
+    free = float(RIGHT)
+    for n in reversed(range(len(places))):
+        places[n] = round(min(places[n], free), 1)
+        free = places[n] - CROWDED
+    return places
 
 
 def _legend(
