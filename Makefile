@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.earwire-setup
 # dpf-source, g++ and pkg-config: the tests build a small VST3 of their own, since Debian packages none.
 DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config python3-venv
 
-.PHONY: setup system demo test lint lock bench clean
+.PHONY: setup system demo test lint lock bench train-drums clean
 
 setup: system $(STAMP)
 
@@ -54,6 +54,19 @@ bench: setup
 	$(BIN)/earwire bench latency
 	$(BIN)/earwire bench load
 
+# The drum ear anew: DATA holds drums/oneshots and midi/ (models/weights/drums.md says where they come from).
+# Stops and goes on where it was; DEVICE=cuda where there is one. An evening on two cores.
+DATA   ?= data
+WORK   ?= build/drums
+DEVICE ?= cpu
+TRAIN  := fluidsynth fluid-soundfont-gm hydrogen-drumkits musescore-general-soundfont
+train-drums: setup
+	@$(MAKE) --no-print-directory system DEBIAN="$(TRAIN)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK) --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.drums train $(WORK) --device $(DEVICE)
+	$(BIN)/python -m models.train.drums export $(WORK) $(if $(REAL),--real $(REAL))
+
 # One lock for every platform and Python; an address of an index has no place in it.
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --upgrade --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
@@ -61,6 +74,7 @@ LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strate
 lock: setup
 	$(LOCK) -o requirements.lock
 	$(LOCK) --extra dev -o requirements-dev.lock
+	$(LOCK) --extra train -o requirements-train.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -144,7 +144,7 @@ def bass_line(notes: list[Note], rng: np.random.Generator) -> list[Note]:
     return found
 
 
-def sung(notes: list[tuple[float, float, float]], n: int, rng: np.random.Generator) -> np.ndarray:
+def sung(notes: list[tuple[float, float, int]], n: int, rng: np.random.Generator) -> np.ndarray:
     """A voice on notes of (start [s], end [s], pitch): vowels with vibrato, and consonants before them."""
     y = np.zeros(n)
     for start, end, pitch in notes:

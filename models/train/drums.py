@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -296,9 +296,6 @@ def train(
     weight = torch.full((DETECT,), 2.5, device=device)
     began, start, running = time.time(), done, np.zeros(3)
     for batch in batches(corpus, size):
-        pause = Path("/tmp/quiet")
-        while pause.exists():
-            time.sleep(0.5)
         share = max(done / steps, (time.time() - began) / 60 / minutes if minutes else 0)
         if share >= 1:
             break
@@ -307,7 +304,7 @@ def train(
         y = net(torch.from_numpy(batch.x).to(device))[:, WARM:]
         onsets = torch.from_numpy(batch.onsets).to(device)
         velocity = torch.from_numpy(batch.velocities).to(device)
-        losses = [0.0, 0.0, 0.0]
+        losses: list[Any] = [0.0, 0.0, 0.0]
         for i, lag in enumerate(LAGS):
             target, known, name_known, names, hard = targets(onsets, velocity, lag)
             out = y[:, :, i]

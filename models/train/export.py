@@ -85,7 +85,8 @@ def timbre(net: DrumNet, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
         x, onsets, _ = corpus.batch(32)
         with torch.no_grad():
             e = net.embed(torch.from_numpy(x)).numpy()
-        rows, frames = np.nonzero((onsets[..., -len(FAMILIES) :] > 0).any(-1)[:, :-3])
+        struck: np.ndarray = np.any(onsets[:, :-3, -len(FAMILIES) :] > 0, axis=-1)
+        rows, frames = np.nonzero(struck)
         seen.append(e[rows, frames + 2])
     points = np.concatenate(seen)
     mean, spread = points.mean(0), points.std(0) + 1e-3
