@@ -101,6 +101,18 @@ def _triangles(spectrum, edges, out):
 
 
 @kernel
+def bands_look(state):
+    """Powers of what has been heard so far, into ``state.power``, whether or not a frame is complete."""
+    recent = state.recent
+    _windowed(state.short_window, recent, state.frame[:SHORT])
+    power_spectrum(state.short_fft, state.frame[:SHORT], state.spectrum[: SHORT // 2 + 1])
+    _triangles(state.spectrum[: SHORT // 2 + 1], state.short_edges, state.power[:SHORTS])
+    _windowed(state.long_window, recent, state.frame)
+    power_spectrum(state.long_fft, state.frame, state.spectrum)
+    _triangles(state.spectrum, state.long_edges, state.power[SHORTS:])
+
+
+@kernel
 def bands_hop(state, x):
     """Take one more hop in; whether it completes a frame, whose powers are then in ``state.power``.
 
@@ -124,12 +136,7 @@ def bands_hop(state, x):
     if state.hops[0] < HOPS:
         return False
     state.hops[0] = 0
-    _windowed(state.short_window, recent, state.frame[:SHORT])
-    power_spectrum(state.short_fft, state.frame[:SHORT], state.spectrum[: SHORT // 2 + 1])
-    _triangles(state.spectrum[: SHORT // 2 + 1], state.short_edges, state.power[:SHORTS])
-    _windowed(state.long_window, recent, state.frame)
-    power_spectrum(state.long_fft, state.frame, state.spectrum)
-    _triangles(state.spectrum, state.long_edges, state.power[SHORTS:])
+    bands_look(state)
     return True
 
 

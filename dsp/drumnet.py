@@ -201,6 +201,21 @@ def drumnet_remember(state):
 
 
 @kernel
+def drumnet_forget(state):
+    """As if nothing had been heard."""
+    for row in range(len(state.short)):
+        for i in range(SHORT_POSITIONS):
+            state.short[row, i] = np.float32(0)
+    for row in range(len(state.long)):
+        for i in range(LONG_POSITIONS):
+            state.long[row, i] = np.float32(0)
+    for i in range(len(state.layers)):
+        state.layers[i] = np.float32(0)
+    for i in range(len(state.memory)):
+        state.memory[i] = np.float32(0)
+
+
+@kernel
 def drumnet_say(state, lag, out):
     """What the head of row `lag` says of the frame looked at last: logits and velocities, shape (OUTPUTS,)."""
     dense(state.embedding, state.weights.head[lag], state.weights.head_bias[lag], out)

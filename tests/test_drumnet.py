@@ -9,6 +9,7 @@ from dsp.drumnet import (
     OUTPUTS,
     DrumNet,
     drum_weights,
+    drumnet_forget,
     drumnet_look,
     drumnet_remember,
     drumnet_say,
@@ -93,6 +94,20 @@ def test_a_look_that_is_not_remembered_leaves_no_trace() -> None:
         drumnet_look(curious, row)
         drumnet_remember(curious)
         np.testing.assert_array_equal(plain.embedding, curious.embedding)
+
+
+def test_a_net_that_forgets_is_as_new() -> None:
+    inputs = np.random.default_rng(5).normal(-2, 1.5, (20, INPUTS)).astype(np.float32)
+    new, old = drumnet_state(random_weights()), drumnet_state(random_weights())
+    for row in inputs[::-1]:
+        drumnet_look(old, row)
+        drumnet_remember(old)
+    drumnet_forget(old)
+    for row in inputs:
+        for state in (new, old):
+            drumnet_look(state, row)
+            drumnet_remember(state)
+        np.testing.assert_array_equal(new.embedding, old.embedding)
 
 
 def test_sound_passes_the_bands_and_the_net() -> None:
