@@ -3,6 +3,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import mir_eval
 import numpy as np
@@ -11,18 +12,34 @@ import soxr
 import torch
 from numba import njit
 
-from dsp.bands import FRAME, INPUTS, bands_state, bands_step
+from dsp.bands import BANDS, FRAME, INPUTS, bands_state, bands_step, relate
+from dsp.events import LABELS
 from dsp.units import HOP, RATE
 from models.train.drumnet import DENSE, DETECT, HIDDEN, LAGS, OUTPUTS, PAST, DrumNet, Streaming
-from models.train.drums import TIME, Corpus
+from models.train.drums import FRAMES, TIME, Corpus
 from models.train.studio import FAMILIES
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 250  # frames of the golden pair
+AT = 2  # row of LAGS at which kits are learnt
 GRID = np.concatenate([np.arange(0.05, 0.3, 0.025), np.arange(0.3, 0.96, 0.05)])
 FIVE = FAMILIES[:-1]
 MDB = {"KD": "kick", "SD": "snare", "HH": "hat", "TT": "tom", "CY": "cymbal"}
 REARM, REFRACTORY = 0.7, round(0.048 * RATE / FRAME)
+
+
+@njit(cache=False)
+def _related(powers, out):  # type: ignore[no-untyped-def]
+    follower, mean = np.zeros(2, np.float32), np.zeros(BANDS, np.float32)
+    for t in range(len(powers)):
+        relate(powers[t], follower, mean, out[t])
+
+
+def related(powers: np.ndarray) -> np.ndarray:
+    """Inputs of the net from the powers of all frames."""
+    out = np.zeros((len(powers), INPUTS), np.float32)
+    _related(powers.astype(np.float32), out)
+    return out
 
 
 def inputs_of(x: np.ndarray) -> np.ndarray:
@@ -78,23 +95,53 @@ def thresholds(net: DrumNet, songs: Path) -> np.ndarray:
     return found
 
 
-def timbre(net: DrumNet, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Projection of an embedding onto the plane, (2, HIDDEN + DENSE) and (2,): most hits within 0..1."""
-    seen = []
-    for _ in range(12):
-        x, onsets, _ = corpus.batch(32)
+class Strokes(NamedTuple):
+    """What the net knows of strokes as they are decided."""
+
+    embeddings: np.ndarray  # (n, HIDDEN + DENSE)
+    labels: np.ndarray  # (n,)
+    sounds: np.ndarray  # (n,) the same number: the same piece of the same kit
+
+
+def strokes(net: DrumNet, corpus: Corpus, performances: int = 150) -> Strokes:
+    """Labelled strokes of rendered performances, drums alone, at the lag of most decisions."""
+    embeddings, labels, sounds = [], [], []
+    for i in corpus.rng.permutation(len(corpus.drums))[:performances]:
+        truth = corpus.truth[i]
+        truth = truth[(truth["label"] >= 0) & (truth["start"] // FRAME + LAGS[AT] < FRAMES)]
+        inputs = related(10 ** corpus.drums[i].astype(np.float32) * corpus.colour(0.3))
         with torch.no_grad():
-            e = net.embed(torch.from_numpy(x)).numpy()
-        struck: np.ndarray = np.any(onsets[:, :-3, -len(FAMILIES) :] > 0, axis=-1)
-        rows, frames = np.nonzero(struck)
-        seen.append(e[rows, frames + 2])
-    points = np.concatenate(seen)
+            known = net.embed(torch.from_numpy(inputs)[None])[0].numpy()
+        embeddings.append(known[truth["start"] // FRAME + LAGS[AT]])
+        labels.append(truth["label"])
+        sounds.append(1000 * int(i) + truth["piece"].astype(np.int64))
+    return Strokes(np.concatenate(embeddings), np.concatenate(labels), np.concatenate(sounds))
+
+
+def timbre(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Projection of an embedding onto the plane, (2, HIDDEN + DENSE) and (2,): most strokes within 0..1."""
     mean, spread = points.mean(0), points.std(0) + 1e-3
     axes = np.linalg.svd((points - mean) / spread, full_matrices=False)[2][:2]
     flat = (points - mean) / spread @ axes.T
     low, high = np.percentile(flat, [2, 98], axis=0)
     weights = axes / spread / (high - low)[:, None]
     return weights.astype(np.float32), (-low / (high - low) - weights @ mean).astype(np.float32)
+
+
+def prior(heard: Strokes) -> tuple[np.ndarray, np.ndarray]:
+    """How strokes of one sound spread, (n, n), and the mean of each label, (labels, n)."""
+    points = heard.embeddings.astype(np.float64)
+    spread, freedom = np.zeros((points.shape[1],) * 2), 0
+    for sound in np.unique(heard.sounds):
+        same = points[heard.sounds == sound]
+        if len(same) > 2:
+            spread += (same - same.mean(0)).T @ (same - same.mean(0))
+            freedom += len(same) - 1
+    means = [
+        points[heard.labels == row].mean(0) if (heard.labels == row).any() else points.mean(0)
+        for row in range(len(LABELS))
+    ]
+    return (spread / max(freedom, 1)).astype(np.float32), np.stack(means).astype(np.float32)
 
 
 def export(work: Path, name: str, real: Path | None) -> None:
@@ -118,7 +165,9 @@ def export(work: Path, name: str, real: Path | None) -> None:
         "lags": np.array(LAGS, np.int64),
         "threshold": thresholds(net, real) if real else np.full((len(LAGS), DETECT), 0.5, np.float32),
     }  # fmt: skip
-    arrays["xy.w"], arrays["xy.b"] = timbre(net, corpus)
+    heard = strokes(net, corpus)
+    arrays["xy.w"], arrays["xy.b"] = timbre(heard.embeddings)
+    arrays["kit.cov"], arrays["kit.mean"] = prior(heard)
     np.savez(WEIGHTS / "drums.npz", **arrays)
     streaming = Streaming(net).eval()
     memory = [torch.zeros(PAST - 1, INPUTS), torch.zeros(PAST - 1, DENSE), torch.zeros(1, HIDDEN)]
@@ -136,5 +185,5 @@ def export(work: Path, name: str, real: Path | None) -> None:
     np.savez(WEIGHTS / "drums.golden.npz", x=x, y=np.stack(y))
     files = ("drums.npz", "drums.onnx", "drums.golden.npz")
     sums = [f"{hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()}  {file}\n" for file in files]
-    (WEIGHTS / "drums.sha256").write_text("".join(sums))
+    (WEIGHTS / "SHA256SUMS").write_text("".join(sums))
     print(f"thresholds\n{arrays['threshold'].round(3)}")
