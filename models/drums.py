@@ -12,7 +12,7 @@ from dsp.drumnet import DrumWeights, drum_weights, shapes
 
 FOLDER = Path(__file__).resolve().parent / "weights"
 NAME = "drums.npz"
-SUMS = "drums.sha256"  # of every file that belongs to the ear, as `sha256sum` writes them
+SUMS = "SHA256SUMS"  # of every file beside it, as `sha256sum` writes them
 
 
 class WeightsError(Exception):
