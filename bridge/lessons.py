@@ -16,7 +16,7 @@ from bridge.teaching import Teacher, ear
 from bridge.view import bar
 from dsp.events import DRUM, LABELS
 from dsp.units import RATE
-from models.kit import Kit, Prior, labels_of_pads, macro_f, told_apart
+from models.kit import Kit, labels_of_pads, macro_f, told_apart
 
 GAP = 0.35  # between two strokes of a test [s]
 
@@ -51,9 +51,9 @@ def add_strokes(kit: Kit, learned: Mapping[str, np.ndarray]) -> Kit:
     return kit
 
 
-def report(kit: Kit, prior: Prior | None) -> dict[str, Any]:
+def report(kit: Kit) -> dict[str, Any]:
     """A kit's pads and how well they are told apart, each stroke judged by the others."""
-    told = told_apart(kit, prior) if len(kit.strokes) and not kit.corrections else None
+    told = told_apart(kit) if len(kit.strokes) and not kit.corrections else None
     named = [kit.pads[row].name for row in told.pads] if told else []
     confusion = {
         struck: {heard: int(told.confusion[i, j]) for j, heard in enumerate(named) if told.confusion[i, j]}
@@ -150,8 +150,9 @@ def compared(struck: Sequence[tuple[int, str]], heard: Heard, preset: Preset) ->
 def export(kit: Kit, path: Path) -> int:
     """A kit's strokes as training examples of the ear's last layer; how many there are.
 
-    Arrays of the file: ``embeddings`` (m, n), ``labels`` (m,) names of pads, ``taken_for`` (m,) what each
-    was heard as before it was put right, empty where it was learned, ``ear`` and ``decision_ms``.
+    Arrays of the file: ``strokes`` (m, n), each the net's embedding and then the timbre, ``labels`` (m,)
+    names of pads, ``taken_for`` (m,) what each was heard as before it was put right, empty where it was
+    learned, ``ear`` and ``decision_ms``.
     """
     beyond = {row: pad.name for row, pad in zip(labels_of_pads(kit.pads), kit.pads, strict=True)}
     names = {row: label.name for row, label in enumerate(LABELS)} | beyond
@@ -159,7 +160,7 @@ def export(kit: Kit, path: Path) -> int:
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
-                embeddings=kit.strokes,
+                strokes=kit.strokes,
                 labels=np.array([kit.pads[row].name for row in kit.pad_of], dtype="U40"),
                 taken_for=np.array([names.get(int(row), "") for row in kit.taken_for], dtype="U40"),
                 ear=np.array(kit.ear),

@@ -14,7 +14,7 @@ from bridge.errors import KitError
 from bridge.hearing import BLOCK, hear_step, hearing, room
 from bridge.preset import Channels, Preset
 from bridge.sources.files import check_channels, mixdown, open_audio
-from bridge.teaching import embedding, every_stroke, pads_of, without_kit
+from bridge.teaching import every_stroke, known_of, pads_of, without_kit
 from dsp.events import DRUM, EVENT, ONSET
 from dsp.pads import PadsState
 from dsp.units import RATE, samples
@@ -39,7 +39,7 @@ class Stroke(NamedTuple):
 class Heard(NamedTuple):
     sound: np.ndarray  # (n,) float32 at 48 kHz
     events: np.ndarray  # (m,) EVENT: strokes and hits
-    embeddings: dict[int, np.ndarray]  # of each hit, by its id
+    known: dict[int, np.ndarray]  # what the ear knew of each hit, by its id
 
 
 def for_drums(preset: Preset) -> Preset:
@@ -75,7 +75,7 @@ def listen_to(
     out = room()
     sound: list[np.ndarray] = [np.zeros(0, np.float32)]
     events: list[np.ndarray] = [np.zeros(0, EVENT)]
-    embeddings: dict[int, np.ndarray] = {}
+    known: dict[int, np.ndarray] = {}
     for whole in blocks:
         for start in range(0, len(whole), BLOCK):
             block = np.ascontiguousarray(whole[start : start + BLOCK], np.float32)
@@ -85,9 +85,9 @@ def listen_to(
             if pads is None:
                 continue
             for hit in events[-1][events[-1]["kind"] == DRUM]:
-                if (kept := embedding(pads, int(hit["id"]))) is not None:
-                    embeddings[int(hit["id"])] = kept
-    return Heard(np.concatenate(sound), np.concatenate(events), embeddings)
+                if (kept := known_of(pads, int(hit["id"]))) is not None:
+                    known[int(hit["id"])] = kept
+    return Heard(np.concatenate(sound), np.concatenate(events), known)
 
 
 def cut(sound: np.ndarray, times: Sequence[int]) -> list[Stroke]:
@@ -210,6 +210,6 @@ def learned(
     hits = heard.events[heard.events["kind"] == DRUM]
     for time, pad in struck:
         near = np.flatnonzero(np.abs(hits["time"] - time) <= NEAR)
-        if len(near) and (kept := heard.embeddings.get(int(hits[near[0]]["id"]))) is not None:
+        if len(near) and (kept := heard.known.get(int(hits[near[0]]["id"]))) is not None:
             found[pad].append(kept)
     return {pad: np.array(rows, np.float32) for pad, rows in found.items()}

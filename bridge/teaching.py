@@ -77,12 +77,12 @@ def every_stroke(pads: PadsState) -> None:
     teach(pads, Rows(none, np.array([len(LABELS)]), np.array([-1])), kit=True)
 
 
-def embedding(pads: PadsState, id: int) -> np.ndarray | None:
-    """What the ear made of a hit, (n,); None where it is too long ago."""
+def known_of(pads: PadsState, id: int) -> np.ndarray | None:
+    """What the ear knew of a hit, (n,): its embedding, then its timbre; None where it is too long ago."""
     found = np.flatnonzero(pads.ids == id)
     if not len(found):
         return None
-    copy = pads.embeddings[found[0]].copy()
+    copy = pads.strokes[found[0]].copy()
     return copy if pads.ids[found[0]] == id else None
 
 
@@ -146,17 +146,17 @@ class Teacher:
         if self.kit and len(self.kit.strokes):
             teach(self._pads, rows_of(self.kit, self._ear.prior), kit=not self.kit.corrections)
         else:
-            teach(self._pads, nothing(self._pads.embeddings.shape[1]), kit=False)
+            teach(self._pads, nothing(self._pads.strokes.shape[1]), kit=False)
 
     def place(self, id: int) -> tuple[float, float] | None:
         """Where the sound of a hit lies, each 0..1; None where that is not known."""
         if self._pads is None or self._ear.place is None:
             return None
-        heard = embedding(self._pads, id)
+        heard = known_of(self._pads, id)
         if heard is None:
             return None
         w, b = self._ear.place
-        x, y = np.clip(w @ heard + b, 0, 1)
+        x, y = np.clip(w @ heard[: w.shape[1]] + b, 0, 1)
         return float(x), float(y)
 
     def names(self) -> list[str]:
@@ -175,7 +175,7 @@ class Teacher:
             last = self._undone.pop()
             event, self.kit = last.event, last.kit
         said = f"the last hit was a {name}"
-        heard = embedding(self._pads, int(event["id"])) if self._pads is not None else None
+        heard = known_of(self._pads, int(event["id"])) if self._pads is not None else None
         if heard is None:
             return Put(label, f"{said}; nothing could be learned from it")
         before = self.kit or Kit(
@@ -201,7 +201,7 @@ class Teacher:
         except KitError:
             return fresh
         same = kit.corrections and kit.ear == self._ear.name and self._pads is not None
-        fits = not len(kit.strokes) or (self._pads and kit.strokes.shape[1] == self._pads.embeddings.shape[1])
+        fits = not len(kit.strokes) or (self._pads and kit.strokes.shape[1] == self._pads.strokes.shape[1])
         return kit if same and fits else fresh
 
     def _learned(self) -> str:
@@ -235,7 +235,7 @@ def usable(name: str, heard_by: Ear, pads: PadsState | None) -> Kit:
         raise KitError(f"kit {name}: this ear cannot be taught")
     if not len(kit.strokes) and not kit.corrections:
         raise KitError(f"kit {name} has no strokes yet", hint)
-    fits = not len(kit.strokes) or kit.strokes.shape[1] == pads.embeddings.shape[1]
+    fits = not len(kit.strokes) or kit.strokes.shape[1] == pads.strokes.shape[1]
     if not fits or kit.ear != heard_by.name:
         raise KitError(
             f"kit {name} was learned by another ear, so its strokes mean nothing to this one", hint

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pads: what a drummer has taught, laid over what the net hears.
 
-A pad is a row of weights on the net's embedding of a stroke. A kit's pads name
-every stroke among themselves; corrections made without a kit each take the
-place of one label, where a hit is clearly of the taught kind.
+A pad is a row of weights on what is known of a stroke: the net's embedding of it,
+then its timbre. A kit's pads name every stroke among themselves; corrections made
+without a kit each take the place of one label, where a hit is clearly of the taught
+kind.
 """
 
 from typing import NamedTuple
@@ -11,22 +12,25 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.kernel import kernel
+from dsp.timbre import TIMBRE, TimbreState, timbre_look, timbre_state
 
 PADS = 32  # most of a kit
-RECENT = 32  # hits whose embeddings are kept
+RECENT = 32  # hits that are kept
 
 
 class PadsState(NamedTuple):
     use: np.ndarray  # (1,) which bank counts; the other may be written
     counts: np.ndarray  # (2,) pads in each bank
     kit: np.ndarray  # (2,) 1: the pads of a kit, which name every stroke
-    weights: np.ndarray  # (2, PADS, n + 1) float32 on an embedding (n,), then a bias
+    weights: np.ndarray  # (2, PADS, n + TIMBRE + 1) float32 on an embedding (n,), a timbre, and a bias
     says: np.ndarray  # (2, PADS) label that each pad says, a row of LABELS or beyond them
     instead: np.ndarray  # (2, PADS) label it takes the place of, where there is no kit
     kept: np.ndarray  # (1,) hits kept so far
     ids: np.ndarray  # (RECENT,) event ids of the newest hits; 0 where a row is not whole
     labels: np.ndarray  # (RECENT,)
-    embeddings: np.ndarray  # (RECENT, n) float32
+    strokes: np.ndarray  # (RECENT, n + TIMBRE) float32
+    timbre: np.ndarray  # (TIMBRE,) of the stroke looked at last
+    looking: TimbreState
 
 
 def pads_state(size: int) -> PadsState:
@@ -35,13 +39,15 @@ def pads_state(size: int) -> PadsState:
         np.zeros(1, np.int64),
         np.zeros(2, np.int64),
         np.zeros(2, np.int64),
-        np.zeros((2, PADS, size + 1), np.float32),
+        np.zeros((2, PADS, size + TIMBRE + 1), np.float32),
         np.zeros((2, PADS), np.int64),
         np.zeros((2, PADS), np.int64),
         np.zeros(1, np.int64),
         np.zeros(RECENT, np.int64),
         np.zeros(RECENT, np.int64),
-        np.zeros((RECENT, size), np.float32),
+        np.zeros((RECENT, size + TIMBRE), np.float32),
+        np.zeros(TIMBRE, np.float32),
+        timbre_state(),
     )
 
 
@@ -52,11 +58,28 @@ def pads_kit(state):
 
 
 @kernel
-def _score(weights, embedding):
+def pads_look(state, recent, age, decision):
+    """Look at the timbre of the stroke that began `age` samples ago; before `pads_name` and `pads_keep`.
+
+    Parameters
+    ----------
+    state : PadsState
+    recent : array, shape (n,)
+        Newest samples, oldest first.
+    age, decision : int
+        Within a hop of each other [samples].
+    """
+    timbre_look(state.looking, recent, age, decision, state.timbre)
+
+
+@kernel
+def _score(weights, embedding, timbre):
     size = len(embedding)
-    total = weights[size]
+    total = weights[size + TIMBRE]
     for i in range(size):
         total += weights[i] * embedding[i]
+    for i in range(TIMBRE):
+        total += weights[size + i] * timbre[i]
     return total
 
 
@@ -76,13 +99,13 @@ def pads_name(state, embedding):
 
     Notes
     -----
-    Realtime: O(pads * n), no allocation.
+    Realtime: O(pads), no allocation.
     """
     bank = state.use[0]
     weights, count = state.weights[bank], state.counts[bank]
     best, top, total = 0, np.float32(-np.inf), np.float32(0)
     for k in range(count):
-        score = _score(weights[k], embedding)
+        score = _score(weights[k], embedding, state.timbre)
         if score > top:
             total = total * np.exp(top - score) + np.float32(1)
             best, top = k, score
@@ -104,7 +127,7 @@ def pads_rename(state, embedding, label):
         return said
     for k in range(state.counts[bank]):
         if state.instead[bank, k] == label:
-            score = _score(weights[k], embedding)
+            score = _score(weights[k], embedding, state.timbre)
             if score > top:
                 said, top = state.says[bank, k], score
     return said
@@ -112,11 +135,14 @@ def pads_rename(state, embedding, label):
 
 @kernel
 def pads_keep(state, id, label, embedding):
-    """Keep the embedding of a hit, for whoever may correct it."""
+    """Keep what is known of a hit, for whoever may correct it."""
     row = state.kept[0] % RECENT
     state.ids[row] = 0
     state.labels[row] = label
-    for i in range(len(embedding)):
-        state.embeddings[row, i] = embedding[i]
+    size = len(embedding)
+    for i in range(size):
+        state.strokes[row, i] = embedding[i]
+    for i in range(TIMBRE):
+        state.strokes[row, size + i] = state.timbre[i]
     state.ids[row] = id
     state.kept[0] += 1

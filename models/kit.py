@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A drummer's own kit: a few strokes of each pad, and the weights that tell them apart.
 
-A stroke is the net's embedding of it at the moment of decision. Pads are told apart by linear
-discriminants: every pad has its own mean, all share the spread of strokes of one sound. Ten strokes
-cannot say how 192 numbers spread, so the spread that many instruments have is the prior.
+A stroke is what the ear knows of it at the moment of decision: the net's embedding, then its timbre.
+Pads are told apart by linear discriminants: every pad has its own mean, all share the spread of the
+strokes of one pad. So few strokes cannot say how so many numbers move together, so what they seem to
+say of that is taken by half.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,15 @@ from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS
 
 MOST = 4000  # strokes in a kit
-PRIOR = 120.0  # strokes that the prior counts for
+TOGETHER = 0.5  # part of what is seen of numbers that move together that is believed
+RIDGE = 0.01  # of the spread, added to every number
 CORRECTED = 4.0  # strokes that a correction counts for
 CLEARLY = 0.7  # how far from the usual sound of a label to the corrected ones a hit must lie to be renamed
 TEMPERATURES = np.geomspace(1, 64, 25)  # of confidence, tried on strokes left out
 
 
 class Prior(NamedTuple):
-    """What the training corpus says of embeddings."""
+    """What the training corpus says of embeddings, for corrections that no kit stands behind."""
 
     spread: np.ndarray  # (n, n) covariance of strokes of one sound
     means: np.ndarray  # (len(LABELS), n) of each label
@@ -48,7 +50,7 @@ class Kit:
     decision_ms: float = 12.0
     ear: str = ""  # which weights the strokes were heard with
     corrections: bool = False
-    strokes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # (m, n) embeddings
+    strokes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # (m, n)
     pad_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # (m,) row of pads
     taken_for: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # (m,) label; -1: learned
 
@@ -104,7 +106,7 @@ class Rows(NamedTuple):
 
 
 def nothing(size: int) -> Rows:
-    """No pads, for embeddings of shape (size,)."""
+    """No pads, for strokes of `size` numbers."""
     return Rows(np.zeros((0, size + 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -122,7 +124,7 @@ def labels_of_pads(pads: Sequence[Pad]) -> list[int]:
 
 def rows_of(kit: Kit, prior: Prior | None) -> Rows:
     """What a kit, or corrections, teach the fast lane; nothing where there is too little."""
-    return _corrections(kit, prior) if kit.corrections else _kit(kit, prior)
+    return _corrections(kit, prior) if kit.corrections else _kit(kit)
 
 
 def struck(kit: Kit) -> list[int]:
@@ -130,11 +132,11 @@ def struck(kit: Kit) -> list[int]:
     return [row for row, count in enumerate(kit.counts()) if count]
 
 
-def _kit(kit: Kit, prior: Prior | None) -> Rows:
+def _kit(kit: Kit) -> Rows:
     pads = struck(kit)
     says = np.array(labels_of_pads(kit.pads), np.int64)[pads]
-    weights = discriminants(kit, prior)
-    heat = temperature(kit, prior) if len(pads) > 1 else 1.0
+    weights = discriminants(kit)
+    heat = temperature(kit) if len(pads) > 1 else 1.0
     return Rows((weights / heat).astype(np.float32), says, np.full(len(pads), -1, np.int64))
 
 
@@ -148,10 +150,11 @@ def _corrections(kit: Kit, prior: Prior | None) -> Rows:
         if prior is None or not 0 <= taken < len(prior.means) or labels[pad] == taken:
             continue
         usual = prior.means[taken]
-        mean = kit.strokes[(kit.taken_for == taken) & (kit.pad_of == pad)].mean(0)
-        w = np.linalg.solve(_firm(prior.spread), mean - usual)
-        bias = -w @ (usual + CLEARLY * (mean - usual))
-        rows.append((np.append(w, bias), labels[pad], taken))
+        mean = kit.strokes[(kit.taken_for == taken) & (kit.pad_of == pad)].mean(0)[: len(usual)]
+        w = np.zeros(size + 1)
+        w[: len(usual)] = np.linalg.solve(_firm(prior.spread), mean - usual)
+        w[size] = -w[: len(usual)] @ (usual + CLEARLY * (mean - usual))
+        rows.append((w, labels[pad], taken))
     rows = rows[-PADS:]
     return Rows(
         np.array([w for w, _, _ in rows], np.float32).reshape(-1, size + 1),
@@ -166,62 +169,61 @@ def _firm(spread: np.ndarray) -> np.ndarray:
     return spread + np.eye(n) * (1e-3 * np.trace(spread) / n + 1e-9)
 
 
-def _spread(kit: Kit, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means of the pads that have strokes (p, n), the strokes they count for (p,), the shared covariance (n, n)."""
+class _Seen(NamedTuple):
+    """A kit's strokes, each number by its own deviation."""
+
+    x: np.ndarray  # (m, n)
+    true: np.ndarray  # (m,) column: place among the pads that have strokes
+    weight: np.ndarray  # (m,) strokes that each counts for
+    means: np.ndarray  # (p, n) of the pads
+    inverse: np.ndarray  # (n, n) of the spread that the pads share
+    scale: np.ndarray  # (n,) deviation
+
+
+def _seen(kit: Kit) -> _Seen:
     pads = struck(kit)
+    true = np.searchsorted(pads, kit.pad_of)
     x = kit.strokes.astype(np.float64)
+    scale = x.std(0) + 1e-6
+    x = x / scale
     count = np.where(kit.taken_for >= 0, CORRECTED, 1.0)
-    means, counts = [], []
-    around = np.zeros_like(x)
-    for row in pads:
-        mine = kit.pad_of == row
-        mean = np.average(x[mine], axis=0, weights=count[mine])
-        around[mine] = x[mine] - mean
-        means.append(mean)
-        counts.append(float(count[mine].sum()))
-    own = around.T @ around
-    free = max(len(x) - len(pads), 0)
-    if prior is None:
-        own_spread = own / max(free, 1)
-        usual = np.diag(np.diag(own_spread)) + np.eye(len(own)) * (np.trace(own_spread) / len(own) + 1e-6)
-    else:
-        usual = prior.spread.astype(np.float64)
-    return np.array(means), np.array(counts), _firm((PRIOR * usual + own) / (PRIOR + free))
+    means = np.array([np.average(x[true == k], axis=0, weights=count[true == k]) for k in range(len(pads))])
+    around = x - means[true]
+    spread = around.T @ around / max(len(x) - len(pads), 1)
+    spread = TOGETHER * spread + (1 - TOGETHER) * np.diag(np.diag(spread))
+    spread += np.eye(len(spread)) * (RIDGE * np.trace(spread) / len(spread) + 1e-6)
+    return _Seen(x, true, count, means, np.linalg.inv(spread), scale)
 
 
-def discriminants(kit: Kit, prior: Prior | None) -> np.ndarray:
+def discriminants(kit: Kit) -> np.ndarray:
     """Weights (p, n + 1) of the pads that have strokes, in their order."""
-    means, _, spread = _spread(kit, prior)
-    w = np.linalg.solve(spread, means.T).T
-    return np.concatenate([w, -0.5 * np.sum(w * means, 1, keepdims=True)], 1)
+    seen = _seen(kit)
+    w = seen.means @ seen.inverse
+    bias = -0.5 * np.sum(w * seen.means, 1, keepdims=True)
+    return np.concatenate([w / seen.scale, bias], 1)
 
 
-def left_out(kit: Kit, prior: Prior | None) -> tuple[np.ndarray, np.ndarray]:
+def left_out(kit: Kit) -> tuple[np.ndarray, np.ndarray]:
     """Scores (m, p) of every stroke, judged by means that know nothing of it, and its true column (m,).
 
     The spread is of all strokes: leaving one out would hardly change it.
     """
-    means, counts, spread = _spread(kit, prior)
-    inverse = np.linalg.inv(spread)
-    column = {row: k for k, row in enumerate(struck(kit))}
-    x = kit.strokes.astype(np.float64)
-    scores = np.zeros((len(x), len(means)))
-    true = np.array([column[int(row)] for row in kit.pad_of])
-    count = np.where(kit.taken_for >= 0, CORRECTED, 1.0)
-    w = means @ inverse
-    scores = x @ w.T - 0.5 * np.sum(w * means, 1)
-    for i, k in enumerate(true):
-        rest = counts[k] - count[i]
-        if rest > 0:
-            mean = (counts[k] * means[k] - count[i] * x[i]) / rest
-            wk = inverse @ mean
-            scores[i, k] = x[i] @ wk - 0.5 * mean @ wk
-    return scores, true
+    seen = _seen(kit)
+    w = seen.means @ seen.inverse
+    scores = seen.x @ w.T - 0.5 * np.sum(w * seen.means, 1)
+    counts = np.bincount(seen.true, seen.weight)
+    rest = counts[seen.true] - seen.weight
+    fair = rest > 0  # an only stroke has nobody else to be judged by
+    own = seen.means[seen.true[fair]] * counts[seen.true[fair], None] - seen.weight[fair, None] * seen.x[fair]
+    own /= rest[fair, None]
+    turned = own @ seen.inverse
+    scores[fair, seen.true[fair]] = np.sum(turned * (seen.x[fair] - own / 2), 1)
+    return scores, seen.true
 
 
-def temperature(kit: Kit, prior: Prior | None) -> float:
+def temperature(kit: Kit) -> float:
     """By how much to cool the scores, so that a confidence of .9 is right nine times in ten."""
-    scores, true = left_out(kit, prior)
+    scores, true = left_out(kit)
 
     def wrongness(heat: float) -> float:
         s = scores / heat
@@ -242,12 +244,12 @@ class Told(NamedTuple):
         return float(np.trace(self.confusion) / max(self.confusion.sum(), 1))
 
 
-def told_apart(kit: Kit, prior: Prior | None) -> Told:
+def told_apart(kit: Kit) -> Told:
     """Every stroke named by a kit that does not know it."""
     pads = struck(kit)
     confusion = np.zeros((len(pads), len(pads)), np.int64)
     if len(pads):
-        scores, true = left_out(kit, prior)
+        scores, true = left_out(kit)
         np.add.at(confusion, (true, scores.argmax(1)), 1)
     return Told(pads, confusion)
 

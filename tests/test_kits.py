@@ -21,10 +21,12 @@ from bridge.run import Meters
 from bridge.teaching import Ear, Teacher
 from dsp.events import DRUM, EVENT, LABEL_ROW, LABELS, ONSET
 from dsp.pads import pads_keep, pads_kit, pads_name, pads_rename, pads_state
+from dsp.timbre import TIMBRE
 from dsp.units import RATE
 from models.kit import Kit, Prior
 
-SIZE = 16
+SIZE = 16  # of an embedding
+ALL = SIZE + TIMBRE
 PRIOR = Prior(np.eye(SIZE), np.zeros((len(LABELS), SIZE)))
 EAR = Ear("this-ear", PRIOR, (np.eye(2, SIZE), np.array([0.5, 0.25])))
 
@@ -46,7 +48,7 @@ def made(name="mine", pads=("kick", "table"), each=4):
     """A kit whose pads lie along the axes."""
     kit = Kit(name, ear="this-ear")
     for k, pad in enumerate(pads):
-        e = np.zeros((each, SIZE), np.float32)
+        e = np.zeros((each, ALL), np.float32)
         e[:, k] = 5
         kit = kit.with_pad(kits.new_pad(kit, pad)).with_strokes(k, e)
     return kit
@@ -82,7 +84,7 @@ def test_an_instrument_gives_the_notes_and_the_map_has_the_last_word():
 
 
 def test_a_kit_is_kept_as_a_page_and_its_numbers(home):
-    kit = made().with_strokes(1, np.ones((1, SIZE)), taken_for=0)
+    kit = made().with_strokes(1, np.ones((1, ALL)), taken_for=0)
     path = kits.save(kit)
     assert path == home / "mine.toml" and sorted(p.name for p in home.iterdir()) == ["mine.npz", "mine.toml"]
     page = tomllib.loads(path.read_text("utf-8"))
@@ -458,16 +460,16 @@ def test_strokes_are_added_and_learned_anew(one_ear):
 
 def test_a_kit_is_reported_and_exported(tmp_path):
     kit = made(pads=("kick", "table", "snare"), each=5).with_strokes(
-        1, axis(1)[None], taken_for=LABEL_ROW["snare"]
+        1, np.pad(axis(1), (0, TIMBRE))[None], taken_for=LABEL_ROW["snare"]
     )
-    told = json.loads(json.dumps(lessons.report(kit, PRIOR)))
+    told = json.loads(json.dumps(lessons.report(kit)))
     assert told["right"] == told["macro_f"] == 1
     assert told["pads"][1] == {"name": "table", "note": 71, "strokes": 6, "corrected": 1, "right": 1.0}
     assert told["confusion"] == {"kick": {"kick": 5}, "table": {"table": 6}, "snare": {"snare": 5}}
-    assert lessons.report(Kit("new"), None)["right"] is None
+    assert lessons.report(Kit("new"))["right"] is None
     assert lessons.export(kit, tmp_path / "x.npz") == 16
     with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
-        assert file["embeddings"].shape == (16, SIZE) and list(file["labels"][4:7]) == [
+        assert file["strokes"].shape == (16, ALL) and list(file["labels"][4:7]) == [
             "kick",
             "table",
             "table",

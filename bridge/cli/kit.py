@@ -238,10 +238,9 @@ def _list(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from bridge import kits
     from bridge.lessons import report
-    from bridge.teaching import ear
 
     kit = kits.load(args.name)
-    told = report(kit, ear().prior)
+    told = report(kit)
     if args.json:
         print(json.dumps(told))
         return 0

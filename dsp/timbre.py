@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Timbre: what a stroke sounds like from its very first sample, whatever its strength.
+
+The frames of the net begin where they happen to; a drum of one kit is told from its neighbour by less
+than that jitter. So a stroke that is to be named by a kit is looked at once more, from its onset on: the
+whole of it, its first quarter and its second half through bands, and how its energy comes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.bands import corners
+from dsp.fft import FFT, fft, power_spectrum
+from dsp.kernel import kernel
+from dsp.units import HOP
+
+SIZE = 1024  # of the transform
+SHORTEST, LONGEST = 64, 1024  # of what is looked at [samples]
+LEAD, RISE = 4, 8  # it begins so long before the onset, and fades in [samples]
+RANGE = (60.0, 18000.0)  # [Hz]
+WHOLE, FIRST, LAST, STEPS = 56, 20, 28, 8  # bands of the three parts; steps of the energy, twice
+TIMBRE = WHOLE + FIRST + LAST + 2 * STEPS
+FLOOR = np.float32(1e-5)  # of a band, as a part of the whole energy
+STEP_FLOOR = np.float32(1e-3)
+TINY = np.float32(1e-12)
+
+
+class TimbreState(NamedTuple):
+    whole: np.ndarray  # (WHOLE + 2,) corners of the triangles [bins]
+    first: np.ndarray
+    last: np.ndarray
+    frame: np.ndarray  # (SIZE,) work
+    spectrum: np.ndarray  # (SIZE / 2 + 1,) work
+    fft: FFT
+
+
+def timbre_state() -> TimbreState:
+    return TimbreState(
+        corners(SIZE, *RANGE, WHOLE),
+        corners(SIZE, *RANGE, FIRST),
+        corners(SIZE, *RANGE, LAST),
+        np.zeros(SIZE, np.float32),
+        np.zeros(SIZE // 2 + 1, np.float32),
+        fft(SIZE),
+    )
+
+
+@kernel
+def _bands(state, x, edges, energy, out):
+    """Mean power under each triangle over `energy`, log10; x fades in at once and out over its second half."""
+    n = len(x)
+    fall = n // 2
+    for i in range(SIZE):
+        state.frame[i] = np.float32(0)
+    for i in range(n):
+        weight = np.float32(1)
+        if i < RISE:
+            weight = np.float32(i) / np.float32(RISE - 1)
+        if i >= n - fall:
+            phase = np.float32(np.pi) * (np.float32(i - n + fall) + np.float32(0.5)) / np.float32(fall)
+            weight *= np.float32(0.5) + np.float32(0.5) * np.cos(phase)
+        state.frame[i] = weight * x[i]
+    power_spectrum(state.fft, state.frame, state.spectrum)
+    for band in range(len(out)):
+        low, peak, high = edges[band], edges[band + 1], edges[band + 2]
+        total, weights = np.float32(0), TINY
+        for k in range(int(np.ceil(low)), min(int(high), SIZE // 2) + 1):
+            weight = max(min((k - low) / (peak - low), (high - k) / (high - peak)), 0.0)
+            total += np.float32(weight) * state.spectrum[k]
+            weights += np.float32(weight)
+        out[band] = np.log10(total / (weights * energy) + FLOOR)
+
+
+@kernel
+def _steps(x, slope, out):
+    """How the energy of x, or of its slope, is spread over STEPS equal parts, log10."""
+    size = len(x) // STEPS
+    total = TINY
+    for step in range(STEPS):
+        part = np.float32(0)
+        for i in range(step * size, (step + 1) * size):
+            value = x[i]
+            if slope:
+                value -= x[max(i - 1, 0)]
+            part += value * value
+        out[step] = part
+        total += part
+    for step in range(STEPS):
+        out[step] = np.log10(out[step] / total + STEP_FLOOR)
+
+
+@kernel
+def timbre_look(state, recent, age, decision, out):
+    """What the stroke sounds like that began `age` samples ago.
+
+    Parameters
+    ----------
+    state : TimbreState
+    recent : array, shape (n,)
+        Newest samples, oldest first.
+    age, decision : int
+        Within a hop of each other; only what every stroke of this decision has is looked at [samples].
+    out : array, shape (TIMBRE,)
+
+    Notes
+    -----
+    Gain cannot be heard in it.  Realtime: O(1), three transforms, no allocation.
+    """
+    start = max(len(recent) - age - LEAD, 0)
+    length = min(max(decision - HOP, SHORTEST), LONGEST, len(recent) - start) // STEPS * STEPS
+    x = recent[start : start + length]
+    energy = TINY
+    for i in range(length):
+        energy += x[i] * x[i]
+    _bands(state, x, state.whole, energy, out[:WHOLE])
+    _bands(state, x[: length // 4], state.first, energy, out[WHOLE : WHOLE + FIRST])
+    _bands(state, x[length // 2 :], state.last, energy, out[WHOLE + FIRST : WHOLE + FIRST + LAST])
+    _steps(x, False, out[TIMBRE - 2 * STEPS : TIMBRE - STEPS])
+    _steps(x, True, out[TIMBRE - STEPS : TIMBRE])
