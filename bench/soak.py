@@ -123,6 +123,7 @@ def kill(args):
                 tone(meter, 5) if preset == "guitar" else clicks(meter)
                 until(lambda meter=meter: sounding(meter), what="a note")
                 if k % 3 == 2:
+                    time.sleep(0.6)  # connections are looked at four times a second
                     os.kill(one.keeper, signal.SIGKILL)
                     until(lambda one=one: "is open again" in one.said)
                     until(lambda meter=meter: not sounding(meter))

@@ -141,6 +141,11 @@ def listen(listening):
     release(listening.words, RUNNING, 0)
 
 
+def _empty(ring: Ring) -> bool:
+    """Whether nothing waits to be read: far cheaper than to enter a kernel and find out."""
+    return bool(ring.counts[WRITTEN] == ring.counts[READ])
+
+
 class Closing:
     """Knows which notes sound, so that every note-on gets its note-off at the end."""
 
@@ -284,12 +289,16 @@ class Engine:
 
     def events(self) -> np.ndarray:
         """Events said since the last call, valid until the next."""
+        if _empty(self.listening.events):
+            return self._out[:0]
         got = self._out[: ring_read(self.listening.events, self._out)]
         self.closing.follow(got)
         return got
 
     def heard(self) -> np.ndarray:
         """Sound heard since the last call, valid until the next; (n,) float32 at 48 kHz."""
+        if _empty(self.listening.heard):
+            return self._heard[:0]
         return self._heard[: ring_read(self.listening.heard, self._heard)]
 
     def ending(self) -> np.ndarray:

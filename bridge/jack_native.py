@@ -58,6 +58,7 @@ MAX_FILL = 10 * 192_000  # a longer hole is a new start, not silence [samples]
 # Words of the (OUTPUT_WORDS,) int64 array that a MIDI client's callbacks are given.
 OUT_CLIENT, OUT_PORT, OUT_MEMORY, OUT_RATE, OUT_NOW, OUT_LAST, OUT_STARTED, OUT_GONE = range(8)
 OUT_SCRATCH, OUT_CYCLES, OUT_CLOCK, OUT_RANGE = 8, 10, 11, 13
+OUT_HELD = 14  # 1: nothing leaves yet, whoever should hear it is not connected again
 OUTPUT_WORDS = 32
 BATCH = 256  # messages one cycle can send
 
@@ -158,7 +159,7 @@ def on_shutdown(argument):
     release(control, GONE, 1)
 
 
-@kernel
+@kernel(views=True)
 def _outbox_at(address):
     data = address
     count = data + np.uintp(RING_SIZE * 24)
@@ -190,10 +191,12 @@ def on_midi(frames, argument):
         control[OUT_NOW] += np.int64(np.int32(start - control[OUT_LAST]))
     control[OUT_LAST] = start
     now = control[OUT_NOW]
-    collect(box, start, now_ns(control[OUT_CLOCK : OUT_CLOCK + 2]), now, control[OUT_RATE])
     buffer = _get_buffer(np.uintp(control[OUT_PORT]), frames)
     _midi_clear(buffer)
-    n = deliver(box, now, now + np.int64(frames), out)
+    n = 0
+    if acquire(control, OUT_HELD) == 0:
+        collect(box, start, now_ns(control[OUT_CLOCK : OUT_CLOCK + 2]), now, control[OUT_RATE])
+        n = deliver(box, now, now + np.int64(frames), out)
     for i in range(n):
         m = out[i]
         place = _midi_reserve(buffer, np.uint32(m.due), np.uint64(3))

@@ -39,6 +39,7 @@ from bridge.outbox import (
 from bridge.shared import Shared
 
 REACHES = 8  # cycles until a new connection carries what is sent
+LOOK = 0.25  # between two looks at the port; the engine's end is noticed at once [s]
 SETTLE = 0.02  # time for the last messages to pass through the port before it closes [s]
 
 
@@ -48,7 +49,7 @@ class Port(Protocol):
     name: str
 
     def look(self) -> str | None:
-        """Tend the port, ten times a second; "gone" or "back" where that has changed."""
+        """Tend the port, four times a second; "gone" or "back" where that has changed."""
         ...
 
     def close(self) -> None: ...
@@ -81,6 +82,7 @@ class JackPort:
         control[native.OUT_MEMORY] = self._shared.outbox.ring.data.ctypes.data
         control[native.OUT_RATE] = client.rate
         control[native.OUT_SCRATCH] = self._out.ctypes.data
+        control[native.OUT_HELD] = 1
         client.callback("process", native.on_midi.address, control.ctypes.data)
         client.callback("latency", native.on_latency.address, control.ctypes.data)
         client.callback("shutdown", native.on_midi_shutdown.address, control.ctypes.data)
@@ -108,6 +110,7 @@ class JackPort:
         while control[native.OUT_CYCLES] < heard and time.monotonic() < deadline:
             time.sleep(0.002)
         self._shared.outbox.words[PANIC] += 1
+        control[native.OUT_HELD] = 0
 
     def look(self) -> str | None:
         native, box = self._native, self._shared.outbox
@@ -211,10 +214,10 @@ def _say(what: str, **more: Any) -> None:
 
 
 def _engine_ended() -> bool:
-    """Wait a tenth of a second; whether the engine's end of our stdin has closed."""
+    """Wait a quarter of a second; whether the engine's end of our stdin has closed."""
     if os.name == "nt":
-        return _ENDED.wait(0.1)
-    if select.select([sys.stdin], [], [], 0.1)[0]:
+        return _ENDED.wait(LOOK)
+    if select.select([sys.stdin], [], [], LOOK)[0]:
         return not os.read(sys.stdin.fileno(), 64)
     return False
 
@@ -273,4 +276,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # all is closed and said: taking the compiler apart would only take time

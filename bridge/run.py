@@ -30,7 +30,8 @@ from dsp.events import DRUM, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 
 PLUGIN_SLACK = 0.003  # what the Python thread of a plugin chain may take [s]
-TICK = 0.1  # how often sources and ports are looked after [s]
+TICK = 0.1  # longest that events which are not urgent wait to be passed on [s]
+TEND = 0.25  # how often sources and ports are looked after [s]
 
 
 @dataclass
@@ -233,13 +234,15 @@ class Session:
             time.sleep(0.01)
 
     def _listen(self) -> None:
-        """Pass events on as they come; look after source, port and preset ten times a second."""
-        tick = time.monotonic()
+        """Pass events on as they come; look after source, port and preset four times a second."""
+        tended = time.monotonic()
         while not self._stop.is_set():
             wait_semaphore(self.engine.listening.tell, TICK)
             self._pass_on()
-            if time.monotonic() - tick >= TICK:
-                tick = time.monotonic()
+            while not self.commands.empty():
+                self._obey(*self.commands.get())
+            if time.monotonic() - tended >= TEND:
+                tended = time.monotonic()
                 self._tend()
                 if any(getattr(s, "gone", False) and getattr(s, "path", "") == "-" for s in self.sinks):
                     return  # whoever read the event lines has left
@@ -264,8 +267,6 @@ class Session:
         m.reaction = self.engine.reaction()
         m.late, m.mended, m.realtime = self.port.late, self.engine.mended, self.engine.realtime
         self._reload_if_changed()
-        while not self.commands.empty():
-            self._obey(*self.commands.get())
 
     def _pass_on(self) -> None:
         if len(events := self.engine.events()):

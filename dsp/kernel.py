@@ -34,16 +34,22 @@ def cache_path() -> Path:
 numba.config.CACHE_DIR = str(cache_path())  # type: ignore[attr-defined]
 
 
-def kernel(function: Callable | None = None, *, fastmath: bool | set[str] = False) -> Any:
+def kernel(
+    function: Callable | None = None, *, fastmath: bool | set[str] = False, views: bool = False
+) -> Any:
     """Compile `function` for the audio path: no GIL, no allocation, no exception.
 
     ``error_model="numpy"`` keeps a division by zero out of Python's error
     reporting. Use `fastmath` only on leaf loops whose length never depends on
     the block, or block size could be heard.
+
+    Numba's reference counting is off: whoever calls owns every array, counting
+    them took half of the time, and without it an allocation does not compile.
+    `views` has it on, for the few that make arrays of bare addresses with `carray`.
     """
 
     def compile_(f: Callable) -> Any:
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(f)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, _nrt=views)(f)
         KERNELS.append(compiled)
         return compiled
 

@@ -49,7 +49,9 @@ def run(stage: Any, xs: Sequence[np.ndarray], cuts: Sequence[int], spec: Spec) -
 def forbidden_calls(compiled: Any) -> list[str]:
     """Calls in the machine code of a kernel that the audio path must never make."""
     options = {
-        k: compiled.targetoptions[k] for k in ("error_model", "fastmath") if k in compiled.targetoptions
+        k: compiled.targetoptions[k]
+        for k in ("error_model", "fastmath", "_nrt")
+        if k in compiled.targetoptions
     }
     # Cached code cannot be inspected; the wrappers that Python enters through are not the path.
     fresh = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(compiled.py_func)

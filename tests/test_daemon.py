@@ -174,7 +174,7 @@ def test_a_killed_keeper_is_replaced_its_port_connected_and_its_notes_ended(jack
     with meter_on(one) as meter:
         clicks(meter)
         until(lambda: sounding(meter), what="a note")
-        time.sleep(0.3)  # connections are looked at ten times a second
+        time.sleep(0.6)  # connections are looked at four times a second
         os.kill(one.keeper, signal.SIGKILL)
         one.wait_until_said("has died; opening it again")
         one.wait_until_said("is open again")

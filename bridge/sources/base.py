@@ -45,7 +45,7 @@ def feed(seconds_at_192k: float = 0.7) -> Feed:
     return made
 
 
-@kernel
+@kernel(views=True)
 def ring_at(control):
     """The feed's ring, from the control words a callback is given."""
     length = control[RING_LENGTH]
@@ -55,7 +55,7 @@ def ring_at(control):
     )
 
 
-@kernel
+@kernel(views=True)
 def wake_engine(control):
     """Post the feed's semaphore."""
     post(carray(pointer(np.uintp(control[SEMAPHORE])), (SEMAPHORE_BYTES,), np.uint8))
@@ -73,7 +73,7 @@ class Source(Protocol):
     def start(self) -> None: ...
 
     def look(self) -> str | None:
-        """Tend the source, ten times a second; what a user should be told, once each."""
+        """Tend the source, four times a second; what a user should be told, once each."""
         ...
 
     @property
