@@ -97,8 +97,8 @@ def rearranged(played: Performance, rng: np.random.Generator) -> list[Hit]:
     draw = rng.random()
     for share, change in (
         (0.10, {"hat-closed": "hat-open"}),
-        (0.10, {"hat-closed": "ride"}),
-        (0.04, {"hat-closed": "crash"}),
+        (0.12, {"hat-closed": "ride"}),
+        (0.10, {"hat-closed": "crash"}),
         (0.03, {"hat-closed": "ride-bell"}),
         (0.03, {"hat-closed": "china"}),
         (0.03, {"hat-closed": "shaker"}),
@@ -132,7 +132,7 @@ def rearranged(played: Performance, rng: np.random.Generator) -> list[Hit]:
             Hit(rng.uniform(0.5, SECONDS - 0.3), str(rng.choice(pieces)), rng.uniform(0.3, 1))
             for _ in range(rng.integers(2, 14))
         ]
-    for _ in range(int(rng.choice([0, 0, 0, 1, 1, 2]))):
+    for _ in range(int(rng.choice([0, 0, 0, 0, 0, 1, 1, 2]))):
         piece, step = str(rng.choice(PERCUSSION)), played.beat * rng.choice([0.25, 0.5, 0.5, 1, 2])
         chance = rng.uniform(0.4, 1)
         hits += [
@@ -140,6 +140,17 @@ def rearranged(played: Performance, rng: np.random.Generator) -> list[Hit]:
             for t in np.arange(played.downbeat + step * rng.integers(0, 2), SECONDS - 0.3, step)
             if rng.random() < chance and t > 0.2
         ]
+    for piece, under, share in (
+        ("snare", "kick", 0.2),
+        ("snare", "hat-closed", 0.1),
+        ("kick", "hat-closed", 0.1),
+    ):
+        if rng.random() < share:  # one with every stroke of the other
+            doubled = [h for h in hits if h.piece == piece]
+            hits += [
+                Hit(h.time + rng.normal(0, 0.002), under, min(h.velocity * rng.uniform(0.6, 1.2), 1))
+                for h in doubled
+            ]
     if rng.random() < 0.15:  # flams and drags
         graced = [
             h for h in hits if h.piece in ("snare", "tom-low", "tom-mid", "tom-high") and rng.random() < 0.2
@@ -223,6 +234,18 @@ def invented(piece: str, rng: np.random.Generator) -> np.ndarray:
     return y.astype(np.float32)
 
 
+def gated(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """In a big room whose sound is cut off all at once."""
+    n, band = int(rng.uniform(0.12, 0.45) * RATE), [rng.uniform(80, 400), rng.uniform(3000, 12000)]
+    tail = sosfilt(butter(1, band, "band", fs=RATE, output="sos"), rng.standard_normal(n))
+    wet = fftconvolve(x[:4800], tail * np.exp(-rng.uniform(0, 4) * np.arange(n) / n))[:n]
+    wet[-400:] *= np.linspace(1, 0, 400)
+    y = np.zeros(max(len(x), n), np.float32)
+    y[: len(x)] = x
+    y[:n] += 10 ** (rng.uniform(-12, 3) / 20) * wet / max(np.abs(wet).max(), 1e-6)
+    return y
+
+
 def layered(takes: Takes, others: Takes, rng: np.random.Generator) -> Takes:
     """Each take with another voice's under it."""
     gain, sums = 10 ** (rng.uniform(-12, 3) / 20), []
@@ -279,7 +302,9 @@ def voice(piece: str, shelf: Shelf, kit: str, rng: np.random.Generator, *, plain
         bright = butter(1, rng.uniform(1500, 6000), "high", fs=RATE, output="sos")
         boost = 10 ** (rng.uniform(4, 18) / 20)
         takes = [x + boost * sosfilt(bright, x) for x in takes]
-    if rng.random() < 0.3:
+    if like in ("snare", "tom-low", "tom-mid", "tom-high", "clap") and rng.random() < 0.2:
+        takes = [gated(x, rng) for x in takes]
+    elif rng.random() < 0.3:
         hold = rng.uniform(0.05, 0.3) * RATE
         takes = [x * np.exp(-np.arange(len(x)) / hold) for x in takes]
     takes = [(x / max(np.abs(x).max(), 1e-6)).astype(np.float32) for x in takes]
