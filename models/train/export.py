@@ -3,7 +3,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mir_eval
 import numpy as np
@@ -11,18 +11,19 @@ import soundfile as sf
 import soxr
 import torch
 from numba import njit
+from scipy.ndimage import uniform_filter
 
 from dsp.bands import BANDS, FRAME, INPUTS, bands_state, bands_step, relate
 from dsp.events import LABELS
 from dsp.units import HOP, RATE
 from models.train.drumnet import DENSE, DETECT, HIDDEN, LAGS, OUTPUTS, PAST, DrumNet, Streaming
-from models.train.drums import FRAMES, TIME, Corpus
+from models.train.drums import FRAMES, METAL, TIME, Corpus
 from models.train.studio import FAMILIES
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 250  # frames of the golden pair
 AT = 2  # row of LAGS at which kits are learnt
-GRID = np.concatenate([np.arange(0.05, 0.3, 0.025), np.arange(0.3, 0.96, 0.05)])
+GRID = np.concatenate([np.arange(0.1, 0.3, 0.05), np.arange(0.3, 0.96, 0.05)])
 FIVE = FAMILIES[:-1]
 MDB = {"KD": "kick", "SD": "snare", "HH": "hat", "TT": "tom", "CY": "cymbal"}
 REARM, REFRACTORY = 0.7, round(0.048 * RATE / FRAME)
@@ -64,34 +65,84 @@ def _crossings(p, threshold, out):  # type: ignore[no-untyped-def]
     return n
 
 
-def thresholds(net: DrumNet, songs: Path) -> np.ndarray:
-    """Where each family of each lag is believed, shape (lags, DETECT): the best micro F on drums and mixes."""
-    found = np.full((len(LAGS), DETECT), 0.5, np.float32)
-    counts = np.zeros((len(LAGS), len(FIVE), len(GRID), 3))
-    for path in sorted(songs.glob("*/drums.flac")) + sorted(songs.glob("*/mix.flac")):
+class Song(NamedTuple):
+    likely: np.ndarray  # (frames, lags, DETECT)
+    struck: dict[str, np.ndarray]  # times of each family [s]
+
+
+def songs_of(net: DrumNet, folder: Path) -> list[Song]:
+    """Real songs laid out as MDB Drums: drums alone and whole mixes."""
+    found = []
+    for path in sorted(folder.glob("*/drums.flac")) + sorted(folder.glob("*/mix.flac")):
         rows = [line.split() for line in (path.parent / "class.txt").read_text().splitlines() if line.strip()]
+        struck = {f: np.unique([float(t) for t, word in rows if MDB.get(word) == f]) for f in FIVE}
         x, rate = sf.read(path, dtype="float32", always_2d=True)
         with torch.no_grad():
             y = torch.sigmoid(net(torch.from_numpy(inputs_of(soxr.resample(x.mean(1), rate, RATE)))[None])[0])
-        p = y.numpy()
-        frames = np.zeros(len(p), np.int64)
-        for i, lag in enumerate(LAGS):
-            for j, family in enumerate(FIVE):
-                known = np.unique([float(time) for time, word in rows if MDB.get(word) == family])
-                for g, threshold in enumerate(GRID):
-                    n = _crossings(np.ascontiguousarray(p[:, i, j]), threshold, frames)
-                    said = (frames[:n] + 0.5 - lag) * FRAME / RATE
-                    hits = len(mir_eval.util.match_events(known, said, 0.05)) if n and len(known) else 0
-                    counts[i, j, g] += hits, n - hits, len(known) - hits
-    for i in range(len(LAGS)):
+        found.append(Song(y[..., :DETECT].numpy(), struck))
+    return found
+
+
+def _counts(known: np.ndarray, frames: np.ndarray, lag: int) -> np.ndarray:
+    """Hits, extra, missed."""
+    said = (frames + 0.5 - lag) * FRAME / RATE
+    hits = len(mir_eval.util.match_events(known, said, 0.05)) if len(said) and len(known) else 0
+    return np.array([hits, len(said) - hits, len(known) - hits])
+
+
+def _odds(p: Any) -> Any:
+    return p / (1 - p + 1e-9)
+
+
+def _tally(songs: list[Song], row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of each family but the metal, (families, grid, 3), and of hat and cymbal together, (grid, grid, 3)."""
+    alone, metal = np.zeros((len(FIVE), len(GRID), 3)), np.zeros((len(GRID), len(GRID), 3))
+    work = np.zeros(100_000, np.int64)
+    for song in songs:
+        p = np.ascontiguousarray(song.likely[:, row])
+        for j, family in enumerate(FIVE):
+            for g, threshold in enumerate(GRID) if j not in METAL else ():
+                n = _crossings(np.ascontiguousarray(p[:, j]), threshold, work)
+                alone[j, g] += _counts(song.struck[family], work[:n], LAGS[row])
+        # One hand plays the metal: what is further beyond its threshold speaks for both.
+        for g, hat in enumerate(GRID):
+            for h, cymbal in enumerate(GRID):
+                beyond = np.stack(
+                    [_odds(p[:, j]) / _odds(np.float64(t)) for j, t in zip(METAL, (hat, cymbal), strict=True)]
+                )
+                winner = beyond.argmax(0)
+                best = beyond.max(0)
+                n = _crossings(best / (1 + best), 0.5, work)
+                for k, j in enumerate(METAL):
+                    frames = work[:n][winner[work[:n]] == k]
+                    metal[g, h] += _counts(song.struck[FIVE[j]], frames, LAGS[row])
+    return alone, metal
+
+
+def thresholds(net: DrumNet, folder: Path) -> np.ndarray:
+    """Where each family of each lag is believed, shape (lags, DETECT): the best micro F, drums and mixes together."""
+    songs = songs_of(net, folder)
+    found = np.full((len(LAGS), DETECT), 0.5, np.float32)
+    for row in range(len(LAGS)):
+        alone, metal = _tally(songs, row)
         chosen = [len(GRID) // 2] * len(FIVE)
+        pair: Any = (len(GRID) // 2, len(GRID) // 2)
+
+        def f(counts: np.ndarray) -> np.ndarray:
+            hit, extra, missed = np.moveaxis(counts, -1, 0)
+            return uniform_filter(2 * hit / np.maximum(2 * hit + extra + missed, 1), 3, mode="nearest")
+
         for _ in range(4):
-            for j in range(len(FIVE)):
-                rest = sum(counts[i, k, chosen[k]] for k in range(len(FIVE)) if k != j)
-                hit, extra, missed = (rest + counts[i, j]).T
-                f = 2 * hit / np.maximum(2 * hit + extra + missed, 1)
-                chosen[j] = int(np.argmax(np.convolve(np.pad(f, 2, mode="edge"), np.ones(5) / 5, "valid")))
-        found[i, : len(FIVE)] = GRID[chosen]
+            sums = {j: alone[j, chosen[j]] for j in range(len(FIVE)) if j not in METAL}
+            for j in sums:
+                rest = sum(v for k, v in sums.items() if k != j) + metal[pair]
+                chosen[j] = int(np.argmax(f(rest + alone[j])))
+                sums[j] = alone[j, chosen[j]]
+            pair = np.unravel_index(int(np.argmax(f(sum(sums.values()) + metal))), metal.shape[:2])
+        found[row, : len(FIVE)] = GRID[chosen]
+        found[row, list(METAL)] = GRID[list(pair)]
+        total = sum(alone[j, chosen[j]] for j in range(len(FIVE)) if j not in METAL) + metal[pair]
+        print(f"lag {LAGS[row]}: F {2 * total[0] / (2 * total[0] + total[1] + total[2]):.3f}", flush=True)
     return found
 
 
