@@ -182,7 +182,8 @@ def practice(
         gaps = BUSY if turn else CALM
         rows = rng.permutation(len(once)) if turn else range(len(once))
         order += [(*once[k], float(rng.uniform(*gaps))) for k in rows]
-    length = int(sum(gap for *_, gap in order) * RATE) + 2 * LONGEST + SILENCE
+    longest = max((len(stroke.sound) for _, stroke in once), default=0)
+    length = int(sum(gap for *_, gap in order) * RATE) + longest + 2 * SILENCE
     sound, struck, now = np.zeros(length, np.float32), [], SILENCE
     for pad, stroke, gap in order:
         start = now - stroke.at
