@@ -107,16 +107,15 @@ def main() -> None:
                 found.setdefault(kit, {})[piece] = voices[int(rng.integers(len(voices)))]
     odd = {name: [trimmed(sound_of(args.oneshots / "sonic_pi" / f"{name}.ogg"), 1.0)] for name in ODD}
     whole = [kit for kit in sorted(found) if sum(len(takes) > 1 for takes in found[kit].values()) >= 8]
-    rows = []
+    print(f"{'macro F':36s} as learned, calm; after {PUT_RIGHT} corrections, calm")
+    rows: list[list[float]] = []
     for name in whole[: args.kits]:
         chosen = [p for p in rng.permutation(sorted(found[name])) if len(found[name][p]) > 1][:PADS]
-        for pads in ({p: found[name][p] for p in chosen}, {p: found[name][p] for p in chosen} | odd):
-            rows.append(measured(f"{name}, {len(pads)} pads", pads, args.decision, args.apart, rng))
+        drums = {p: found[name][p] for p in chosen}
+        rows += [measured(name, pads, args.decision, args.apart, rng) for pads in (drums, drums | odd)]
     for k, title in enumerate(("10 pads", "18 pads")):
         mean = np.mean(rows[k::2], axis=0)
-        print(
-            f"{title}: macro F {mean[0]:.3f}, calm {mean[1]:.3f}; after {PUT_RIGHT} corrections {mean[2]:.3f}, calm {mean[3]:.3f}"
-        )
+        print(f"{title:36s}", *(f"{score:.3f}" for score in mean))
 
 
 def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.random.Generator) -> list[float]:
@@ -136,7 +135,7 @@ def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.ran
     better = put_right(kit, heard(lesson[0], kit, preset), lesson[1], names, PUT_RIGHT)
     for sound, struck in (again, calm_again):
         scores.append(lessons.compared(struck, heard(sound, better, preset), preset)["macro_f"])
-    print(f"{title:36s}", *(f"{score:.3f}" for score in scores), flush=True)
+    print(f"{title}, {len(pads)} pads".ljust(36), *(f"{score:.3f}" for score in scores), flush=True)
     return scores
 
 
