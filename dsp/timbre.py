@@ -17,7 +17,14 @@ from dsp.units import HOP
 
 SIZE = 1024  # of the transform
 SHORTEST, LONGEST = 64, 1024  # of what is looked at [samples]
-LEAD, RISE = 4, 8  # it begins so long before the onset, and fades in [samples]
+LEAD, RISE = 4, 8  # it begins so long before the stroke, and fades in [samples]
+BACK, AHEAD = (
+    32,
+    400,
+)  # the steepest rise is looked for from so long before the onset to so long after [samples]
+BEFORE, AFTER = 192, 128  # over which it rises [samples]
+SOFT = 0.05  # of the loudest there: what rises from less is no steeper
+STEEP = 0.9  # the first place that is so nearly as steep, in dB, as the steepest is taken
 RANGE = (60.0, 18000.0)  # [Hz]
 WHOLE, FIRST, LAST, STEPS = 56, 20, 28, 8  # bands of the three parts; steps of the energy, twice
 TIMBRE = WHOLE + FIRST + LAST + 2 * STEPS
@@ -30,6 +37,7 @@ class TimbreState(NamedTuple):
     whole: np.ndarray  # (WHOLE + 2,) corners of the triangles [bins]
     first: np.ndarray
     last: np.ndarray
+    rise: np.ndarray  # (BACK + AHEAD,) work
     frame: np.ndarray  # (SIZE,) work
     spectrum: np.ndarray  # (SIZE / 2 + 1,) work
     fft: FFT
@@ -40,6 +48,7 @@ def timbre_state() -> TimbreState:
         corners(SIZE, *RANGE, WHOLE),
         corners(SIZE, *RANGE, FIRST),
         corners(SIZE, *RANGE, LAST),
+        np.zeros(BACK + AHEAD),
         np.zeros(SIZE, np.float32),
         np.zeros(SIZE // 2 + 1, np.float32),
         fft(SIZE),
@@ -91,6 +100,40 @@ def _steps(x, slope, out):
 
 
 @kernel
+def _rise(rise, x, first, end):
+    """Where the energy of x rises most steeply from sample `first` on, in what there is before `end`.
+
+    An onset is where a stroke is first heard at all; while something rings, that may be milliseconds off.
+    """
+    length = min(AFTER, (end - first) // 4)
+    count = min(BACK + AHEAD, end - length - first)
+    loud = 0.0
+    for pass_ in range(2):
+        before, after = 0.0, 0.0
+        for i in range(first - BEFORE, first):
+            before += x[i] * x[i]
+        for i in range(first, first + length):
+            after += x[i] * x[i]
+        for k in range(count):
+            if pass_ == 0:
+                loud = max(loud, after / length)
+            else:
+                soft = SOFT * loud + 1e-12
+                rise[k] = (after / length + soft) / (max(before, 0.0) / BEFORE + soft)
+            i = first + k
+            before += x[i] * x[i] - x[i - BEFORE] * x[i - BEFORE]
+            after += x[i + length] * x[i + length] - x[i] * x[i]
+    steepest = rise[0]
+    for k in range(count):
+        steepest = max(steepest, rise[k])
+    steep = steepest**STEEP
+    for k in range(count):
+        if rise[k] >= steep:
+            return first + k
+    return first
+
+
+@kernel
 def timbre_look(state, recent, age, decision, out):
     """What the stroke sounds like that began `age` samples ago.
 
@@ -107,8 +150,11 @@ def timbre_look(state, recent, age, decision, out):
     -----
     Gain cannot be heard in it.  Realtime: O(1), three transforms, no allocation.
     """
-    start = max(len(recent) - age - LEAD, 0)
-    length = min(max(decision - HOP, SHORTEST), LONGEST, len(recent) - start) // STEPS * STEPS
+    longest = min(max(decision - HOP, SHORTEST), LONGEST)
+    onset = max(len(recent) - age, BACK + BEFORE)
+    end = min(onset + longest, len(recent) - 1)
+    start = _rise(state.rise, recent, onset - BACK, end) - LEAD
+    length = min(longest, end - start) // STEPS * STEPS
     x = recent[start : start + length]
     energy = TINY
     for i in range(length):

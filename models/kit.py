@@ -4,7 +4,7 @@
 A stroke is what the ear knows of it at the moment of decision: the net's embedding, then its timbre.
 Pads are told apart by linear discriminants: every pad has its own mean, all share the spread of the
 strokes of one pad. So few strokes cannot say how so many numbers move together, so what they seem to
-say of that is taken by half.
+say of that is not taken whole.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS
 
 MOST = 4000  # strokes in a kit
-TOGETHER = 0.5  # part of what is seen of numbers that move together that is believed
+TOGETHER = 0.7  # part of what is seen of numbers that move together that is believed
 RIDGE = 0.01  # of the spread, added to every number
 CORRECTED = 4.0  # strokes that a correction counts for
 CLEARLY = 0.7  # how far from the usual sound of a label to the corrected ones a hit must lie to be renamed
