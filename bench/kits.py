@@ -125,16 +125,14 @@ def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.ran
     notes = dict(preset.drum_notes) | {pad.name: 60 for pad in kit.pads}
     preset = replace(preset, drum_notes=notes)
     names = [label.name for label in labels_of(notes)]
-    scores = []
-    lesson, calm = (performed(played(pads, rng, 1 if apart else None), rng, calm) for calm in (False, True))
-    again, calm_again = (
-        performed(played(pads, rng, 1 if apart else None), rng, calm) for calm in (False, True)
-    )
-    for sound, struck in (lesson, calm):
-        scores.append(lessons.compared(struck, heard(sound, kit, preset), preset)["macro_f"])
-    better = put_right(kit, heard(lesson[0], kit, preset), lesson[1], names, PUT_RIGHT)
-    for sound, struck in (again, calm_again):
-        scores.append(lessons.compared(struck, heard(sound, better, preset), preset)["macro_f"])
+    lesson, struck = performed(played(pads, rng, 1 if apart else None), rng, False)
+    better = put_right(kit, heard(lesson, kit, preset), struck, names, PUT_RIGHT)
+    shows = [performed(played(pads, rng, 1 if apart else None), rng, calm) for calm in (False, True)]
+    scores = [
+        lessons.compared(struck, heard(sound, each, preset), preset)["macro_f"]
+        for each in (kit, better)
+        for sound, struck in shows
+    ]
     print(f"{title}, {len(pads)} pads".ljust(36), *(f"{score:.3f}" for score in scores), flush=True)
     return scores
 

@@ -4,6 +4,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +26,11 @@ class Keys:
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take, self._stop = take, threading.Event()
         self._restore: Callable[[], None] = lambda: None
+        self._fd = -1
+        self._thread = threading.Thread(target=self._read, name="keys", daemon=True)
         self.there = _foreground() and self._prepare()
         if self.there:
-            threading.Thread(target=self._read, name="keys", daemon=True).start()
+            self._thread.start()
 
     def _prepare(self) -> bool:
         """Have the terminal hand over keys without waiting for a line."""
@@ -37,7 +40,7 @@ class Keys:
         import tty
 
         try:
-            fd = sys.stdin.fileno()
+            self._fd = fd = sys.stdin.fileno()
             earlier = termios.tcgetattr(fd)
             tty.setcbreak(fd)  # Ctrl-C still ends
         except (termios.error, OSError, ValueError):
@@ -51,12 +54,14 @@ class Keys:
 
     def _read(self) -> None:
         while not self._stop.is_set():
-            if key := _key(0.2):
+            if key := _key(self._fd, 0.2):
                 self._take(key)
 
     def close(self) -> None:
         """Give the terminal back as it was."""
         self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
         restore, self._restore = self._restore, lambda: None
         try:
             restore()
@@ -76,23 +81,23 @@ def _foreground() -> bool:
         return False
 
 
-def _key(timeout: float) -> str:
+def _key(fd: int, timeout: float) -> str:
     """The next key, or nothing within `timeout` [s]."""
     if sys.platform == "win32":
         return _windows_key(timeout)
     import select
 
     try:
-        ready, _, _ = select.select([sys.stdin], [], [], timeout)
-        data = os.read(sys.stdin.fileno(), 16) if ready else b""
-    except (OSError, ValueError):
+        ready, _, _ = select.select([fd], [], [], timeout)
+        data = os.read(fd, 16) if ready else b""
+    except (OSError, ValueError):  # the terminal has gone
+        time.sleep(timeout)
         return ""
     return "" if len(data) > 1 and data[:1] == b"\x1b" else data[:1].decode("ascii", "ignore")
 
 
 def _windows_key(timeout: float) -> str:
     import msvcrt
-    import time
 
     console: Any = msvcrt
     until = time.monotonic() + timeout

@@ -3,22 +3,29 @@
 
 import json
 import os
+import socket
 import sys
 import tomllib
 from dataclasses import replace
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from pythonosc.osc_message import OscMessage
 
 from bridge import kits, lessons, strokes, teaching
+from bridge.cli import main as cli
 from bridge.errors import KitError, PresetError
 from bridge.keys import Keys
 from bridge.lesson import Lesson, LessonSink, LessonView
 from bridge.messages import family_of, labels_of
 from bridge.preset import instruments, load, notes_of
 from bridge.run import Meters
+from bridge.sinks.osc import OscSink
 from bridge.teaching import Ear, Teacher
+from bridge.view import LiveView
 from dsp.events import DRUM, EVENT, LABEL_ROW, LABELS, ONSET
 from dsp.pads import pads_keep, pads_kit, pads_name, pads_rename, pads_state
 from dsp.timbre import TIMBRE
@@ -539,3 +546,86 @@ def test_sound_files_are_cut_into_strokes(tmp_path):
         )
     soundfile.write(tmp_path / "still.wav", np.zeros(RATE), RATE)
     assert strokes.strokes_in(tmp_path / "still.wav", load("drums")) == []
+
+
+# The command.
+
+
+def earwire(capsys, *argv):
+    """Exit code, stdout and stderr of a command line."""
+    code = cli.main(["kit", *argv])
+    return code, *capsys.readouterr()
+
+
+def test_kits_are_listed_shown_exported_and_removed(capsys, tmp_path):
+    code, out, err = earwire(capsys, "list")
+    assert (code, out) == (0, "") and "earwire kit learn" in err
+    kits.save(made(pads=("kick", "table", "snare")))
+    code, out, _ = earwire(capsys, "list", "--json")
+    assert json.loads(out) == [
+        {
+            "name": "mine",
+            "pads": ["kick", "table", "snare"],
+            "strokes": 12,
+            "decision_ms": 12.0,
+            "corrections": False,
+        }
+    ]
+    code, out, _ = earwire(capsys, "show", "mine")
+    assert code == 0 and "table" in out and "100% right" in out and "12 strokes" in out
+    code, out, _ = earwire(capsys, "show", "mine", "--json")
+    assert json.loads(out)["macro_f"] == 1
+    assert earwire(capsys, "export", "mine", "-o", str(tmp_path / "out.npz"))[0] == 0
+    assert (tmp_path / "out.npz").is_file()
+    assert earwire(capsys, "remove", "mine")[0] == 0 and kits.names() == []
+
+
+WRONG = [
+    (["learn"], 2, "needs the name of a kit"),
+    (["learn", "a b", "--pads", "kick"], 1, "cannot be the name"),
+    (["learn", "mine", "--strokes", "0"], 2, "between 1 and 200"),
+    (["learn", "mine", "--from", "nowhere"], 1, "no such folder"),
+    (["learn", "mine"], 2, "which pads"),
+    (["learn", "mine", "--pads", "kick,kick"], 2, "each pad once"),
+    (["learn", "mine", "--pads", "ki/ck"], 1, "cannot be the name of a pad"),
+    (["test", "mine"], 1, "no kit is called 'mine'"),
+    (["show", "mine"], 1, "no kit is called 'mine'"),
+    (["dance", "mine"], 2, "invalid choice"),
+]
+
+
+@pytest.mark.parametrize("argv, code, why", WRONG, ids=[why for *_, why in WRONG])
+def test_what_makes_no_sense_is_said(capsys, argv, code, why):
+    got, out, err = earwire(capsys, *argv)
+    assert (got, out) == (code, "") and why in err
+
+
+def test_a_key_puts_the_last_hit_right():
+    commands = SimpleQueue()
+    session = SimpleNamespace(
+        preset=load("drums"), commands=commands, teacher=SimpleNamespace(names=lambda: ["kick", "table"])
+    )
+    view = LiveView(session)
+    for key in "xbcbcqu":  # b alone is nothing, c b is a table, c q is a change of mind
+        view.press(key)
+    assert [commands.get_nowait(), commands.get_nowait()] == [("correct", "table"), ("undo", "")]
+    assert commands.empty()
+
+
+def test_a_named_hit_is_placed_for_visuals():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5)
+        sink = OscSink([f"127.0.0.1:{listener.getsockname()[1]}"], place={7: (0.25, 1.0)}.get)
+        sink.write(np.array([hit(7, 0), hit(8, 0)]))
+        sink.close({})
+        got = [OscMessage(listener.recv(4096)) for _ in range(6)]
+    assert [message.address for message in got] == [
+        "/earwire/drum",
+        "/earwire/drum/kick",
+        "/earwire/drum/xy",
+        "/earwire/drum",
+        "/earwire/drum/kick",
+        "/earwire/status",
+    ]
+    assert got[2].params == [0.25, 1.0]
