@@ -169,7 +169,7 @@ class Corpus:
             noise = np.zeros(BANDS, np.float32)
             if rng.random() < 0.45:
                 noise = self.white * (self.hz / 1000) ** rng.uniform(-1.5, 0.2)
-                noise = noise / noise.sum() * drum_power * 10 ** rng.uniform(-6, -1.2)
+                noise = noise / noise.sum() * drum_power * 10 ** rng.uniform(-6, -2)
             ends = self.bandwidth()
             gain = drum_power and 10 ** rng.uniform(-4.2, 0.2) / drum_power * 0.05
             threshold, ratio, release = np.inf, 1.0, 0.1

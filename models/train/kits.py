@@ -27,19 +27,21 @@ TRAIN = {
     "ColomboAcousticDrumkit": "GPL-2+ (M. Guglielmetti)",
     "ElectricEmpireKit": "GPL-2+ (A. Pavlov)",
     "HardElectro1": "GPL-2+ (A. Pavlov)",
+    "The Black Pearl 1.0": "GPL of any version (G. MacArthur)",
     "VariBreaks": "GPL-2+ (A. Pavlov)",
     "rumpf_kit_z01_h2": "CC BY 3.0 (E. Rumpf)",
 }
-# Never trained on: kits whose licence is GPL-2 or CC BY-SA alone.
+# Never trained on: kits whose licence is GPL-2 or CC BY-SA alone, and one for its percussion.
 HELD_OUT = (
     "BJA_Pacific", "ForzeeStereo", "Gimme A Hand 1.0", "Millo-Drums_v.1", "Millo_MultiLayered2",
-    "Millo_MultiLayered3", "The Black Pearl 1.0",
+    "Millo_MultiLayered3",
 )  # fmt: skip
 SOUNDFONTS = {
     "fluid": Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     "musescore": Path("/usr/share/sounds/sf3/MuseScore_General.sf3"),
 }  # both MIT
 PROGRAMS = (0, 8, 16, 24, 25, 32, 40, 48)  # standard, room, power, electronic, 808, jazz, brush, orchestra
+ACOUSTIC = ("muldjord", "discord_gm_kit", "ColomboAcousticDrumkit", "The Black Pearl 1.0", "sonic_pi")
 ELECTRONIC = ("TR-808", "LM-2", "MRK-2", "Casio-RZ1", "MFB-512", "ElectricEmpireKit", "HardElectro1",
               "VariBreaks", "fluid24", "fluid25", "musescore24", "musescore25")  # fmt: skip
 

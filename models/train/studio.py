@@ -16,7 +16,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from dsp.events import LABEL_ROW, LABELS
 from dsp.units import RATE
-from models.train.kits import ELECTRONIC, PIECES, Shelf, Takes
+from models.train.kits import ACOUSTIC, ELECTRONIC, PIECES, Shelf, Takes
 
 SECONDS = 20  # of one rendered performance
 FAMILIES = ("kick", "snare", "hat", "tom", "cymbal", "other")
@@ -259,14 +259,9 @@ def layered(takes: Takes, others: Takes, rng: np.random.Generator) -> Takes:
 
 
 def any_kit(by_kit: dict[str, list[Takes]], rng: np.random.Generator) -> str:
-    """A kit that has the piece; real drums three times as often as each machine."""
-    weights = np.array(
-        [
-            1.0 if kit in ELECTRONIC else 3.0 if kit in ("muldjord", "discord_gm_kit") else 1.5
-            for kit in by_kit
-        ]
-    )
-    return str(rng.choice(list(by_kit), p=weights / weights.sum()))
+    """A kit that has the piece; real drums most, and little of the soundfonts, whose programs share samples."""
+    shares = [3 if kit in ACOUSTIC else 1 if kit in ELECTRONIC or not kit[-1].isdigit() else 0.3 for kit in by_kit]
+    return str(rng.choice(list(by_kit), p=np.array(shares) / sum(shares)))
 
 
 class Voice(NamedTuple):
