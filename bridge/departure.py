@@ -10,6 +10,7 @@ from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
 from bridge.preset import Preset
 from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON
+from dsp.hits import REFINE_MS
 from dsp.kernel import kernel
 from dsp.pads import PADS
 from dsp.units import RATE, ms, samples
@@ -88,6 +89,7 @@ def decision(preset: Preset) -> dict[str, int]:
     return {
         "onset": samples(first),
         "drum": samples(drum.decision_ms),
+        "refine": samples(REFINE_MS),
         "note_on": samples(note.decision_ms),
         "note_off": samples(note.decision_ms),
         "bend": samples(note.decision_ms),
@@ -96,7 +98,9 @@ def decision(preset: Preset) -> dict[str, int]:
 
 def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str, float]:
     """The constant of each kind that a preset can say: from sound to departure [s]."""
-    wanted = {"onset": preset.onset.enabled or preset.drums.enabled, "drum": preset.drums.enabled}
+    drums = preset.drums
+    refines = drums.enabled and drums.refine and not preset.kit
+    wanted = {"onset": preset.onset.enabled or drums.enabled, "drum": drums.enabled, "refine": refines}
     return {
         kind: round((ms(n + beyond) + path_ms) / 1000, 6)
         for kind, n in decision(preset).items()

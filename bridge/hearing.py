@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge.errors import SourceError
+from bridge.errors import ModelError, SourceError
 from bridge.native import thread_ns
 from dsp.events import EVENT
 from dsp.hits import DrumSettings
@@ -16,6 +16,7 @@ from dsp.onset import OnsetSettings
 from dsp.resample import HIGHEST, LOWEST, Resample, ResampleState, resample_step
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, gain, ms, samples
+from models.drums import WeightsError
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
 
 BLOCK = 1024  # most source samples one step is given
@@ -69,13 +70,17 @@ def hearing(settings: EarSettings, rate: int, gain_db: float = 0.0, lag: int = 0
     resample = Resample()
     resample.prepare(Spec(rate, capacity=BLOCK))
     waits = resample.delay + -(-lag * RATE // rate) + ahead
+    try:
+        ear = ear_state(in_time(settings, waits))
+    except WeightsError as error:
+        raise ModelError(str(error), hint="install earwire again") from None
     return Hearing(
         np.array([(gain(gain_db), waits, beyond(waits), rate == RATE, resample.ahead + lag)], HEARING),
         np.array([0, 0, lag], np.int64),
         np.zeros(BLOCK, np.float32),
         np.zeros(6 * BLOCK + 2, np.float32),
         resample.state,
-        ear_state(in_time(settings, waits)),
+        ear,
     )
 
 

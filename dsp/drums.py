@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drums: strokes, and the names they get, from one look at the spectrum."""
+"""Drums: strokes, and the names they get."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import EVENT, ONSET
-from dsp.hits import DrumSettings, HitsState, hits_await, hits_hop, hits_params, hits_state
+from dsp.drumnet import DrumWeights
+from dsp.events import EVENT
+from dsp.hits import DrumSettings, HitsState, hits_hop, hits_params, hits_state, hits_wake, stroke_event
 from dsp.kernel import kernel
 from dsp.onset import OnsetSettings, OnsetState, onset_hop, onset_params, onset_state
-from dsp.spectrum import BANDS, SpectrumState, spectrum_hop, spectrum_state
+from dsp.pads import PadsState, pads_state
+from dsp.spectrum import BANDS, TIMES, SpectrumState, spectrum_hop, spectrum_state
 from dsp.stage import KernelStage, Spec
+from dsp.strokes import strokes_add, strokes_hop
 from dsp.units import HOP
+
+PLAIN = BANDS - TIMES  # the band that is the newest hop as it is
+EVENTS_PER_HOP = 24
 
 
 class DrumsState(NamedTuple):
     onset: OnsetState
     hits: HitsState
+    pads: PadsState
     spectrum: SpectrumState
     levels: np.ndarray  # (BANDS,) work
     ids: np.ndarray  # (1,) newest event id, shared with the other detectors
@@ -30,10 +37,18 @@ def drums_params(onset: OnsetSettings, drums: DrumSettings) -> tuple[np.ndarray,
     return onset_params(onset, drums.decision_ms if drums.enabled else None), hits_params(drums)
 
 
-def drums_state(onset: OnsetSettings, drums: DrumSettings, ids: np.ndarray) -> DrumsState:
+def drums_state(
+    onset: OnsetSettings, drums: DrumSettings, weights: DrumWeights, ids: np.ndarray
+) -> DrumsState:
     """State of the drum ears; `ids`, shape (1,), counts the events of all detectors."""
+    hits = hits_state(drums, weights)
     state = DrumsState(
-        onset_state(onset), hits_state(drums), spectrum_state(), np.zeros(BANDS, np.float32), ids
+        onset_state(onset),
+        hits,
+        pads_state(len(hits.net.embedding)),
+        spectrum_state(),
+        np.zeros(BANDS, np.float32),
+        ids,
     )
     state.onset.params[...] = drums_params(onset, drums)[0]
     return state
@@ -48,7 +63,7 @@ def drums_step(state, x, out):
     state : DrumsState
     x : array, shape (n, HOP)
     out : array of EVENT
-        Room for 16 events a hop.
+        Room for EVENTS_PER_HOP a hop.
 
     Notes
     -----
@@ -58,6 +73,10 @@ def drums_step(state, x, out):
     n = 0
     onset, hits = state.onset, state.hits
     listens, names = onset.params[0].enabled != 0, hits.params[0].enabled != 0
+    if not names:
+        hits.asleep[0] = 1
+    elif hits.asleep[0]:
+        hits_wake(hits)
     if not (listens or names):
         onset.counter[0] += len(x) * HOP
         return n
@@ -68,22 +87,13 @@ def drums_step(state, x, out):
         if struck:
             state.ids[0] += 1
             if listens:
-                event = out[n]
-                event.id = state.ids[0]
-                event.ref = 0
-                event.time = onset.counter[2]
-                event.emitted = now
-                event.kind = ONSET
-                event.channel = 0
-                event.label = -1
-                event.number = 0
-                event.value = onset.found[0]
-                event.confidence = onset.found[1]
+                stroke_event(out[n], state.ids[0], onset.counter[2], now, onset.found[0], onset.found[1])
                 n += 1
-            if names:
-                hits_await(hits, onset.counter[2], state.ids[0], onset.background)
         if names:
-            n = hits_hop(hits, onset.heard, now, state.ids, out, n)
+            strokes_hop(hits.strokes, state.levels[PLAIN])
+            if struck:
+                strokes_add(hits.strokes, onset.counter[2], state.ids[0], 1)
+            n = hits_hop(hits, state.pads, onset, x[k], now, state.ids, out, n)
     return n
 
 
@@ -92,13 +102,15 @@ class Drums(KernelStage):
 
     step = staticmethod(drums_step)
 
-    def __init__(self, onset: OnsetSettings | None = None, drums: DrumSettings | None = None) -> None:
+    def __init__(
+        self, weights: DrumWeights, onset: OnsetSettings | None = None, drums: DrumSettings | None = None
+    ) -> None:
+        self.weights = weights
         self.settings = onset or OnsetSettings(), drums or DrumSettings()
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, dtype=EVENT, capacity=16 * spec.capacity)
-        self._ready(
-            drums_state(*self.settings, np.zeros(1, np.int64)), np.zeros((0, HOP), np.float32), out.empty()
-        )
+        out = Spec(spec.rate, dtype=EVENT, capacity=EVENTS_PER_HOP * spec.capacity)
+        state = drums_state(*self.settings, self.weights, np.zeros(1, np.int64))
+        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
         return out

@@ -1,63 +1,82 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was struck: kick, snare, hat, tom or cymbal."""
+"""What was struck: when to believe the drum net, and what to call what it hears."""
 
-import base64
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import DRUM, LABEL_ROW, LABELS
-from dsp.hits_table import TABLE
+from dsp.bands import BANDS, FRAME, BandsState, bands_hop, bands_look, bands_state, relate
+from dsp.drumnet import (
+    FAMILIES,
+    METAL,
+    NAMES,
+    OUTPUTS,
+    VOICES,
+    DrumNetState,
+    DrumWeights,
+    drumnet_forget,
+    drumnet_look,
+    drumnet_remember,
+    drumnet_say,
+    drumnet_state,
+)
+from dsp.events import DRUM, LABELS, ONSET, REFINE
 from dsp.kernel import kernel
-from dsp.onset import velocity_of
+from dsp.net import sigmoid
+from dsp.pads import pads_keep, pads_kit, pads_look, pads_name, pads_rename
 from dsp.settings import number, switch
-from dsp.spectrum import BANDS, TIMES
+from dsp.strokes import (
+    StrokesState,
+    strokes_add,
+    strokes_audible,
+    strokes_broke_silence,
+    strokes_due,
+    strokes_fit,
+    strokes_state,
+)
 from dsp.units import HOP, samples
 
 
 @dataclass(frozen=True, slots=True)
 class DrumSettings:
-    enabled: bool = switch(True, "name every stroke as a drum")
+    enabled: bool = switch(True, "name the strokes of drums")
     decision_ms: float = number(12, 3, 60, "ms", "how long after the stroke its name is decided")
     sensitivity: float = number(0.5, 0, 1, "", "0 names only clear strokes, 1 names everything")
     refractory_ms: float = number(48, 10, 500, "ms", "shortest time between two hits of one drum")
+    refine: bool = switch(True, "correct name and velocity where 60 ms tell more")
 
 
-FAMILIES = ("kick", "snare", "hat", "tom", "cymbal")
-NAMES = (  # family, label
-    ("kick", "kick"),
-    ("snare", "snare"),
-    ("snare", "snare-side"),
-    ("hat", "hat-closed"),
-    ("hat", "hat-open"),
-    ("tom", "tom-low"),
-    ("tom", "tom-mid"),
-    ("tom", "tom-high"),
-    ("cymbal", "crash"),
-    ("cymbal", "ride"),
-)
-FEATURES = 4 * BANDS
-HIDDEN = 32
-OUTPUTS = len(FAMILIES) + len(NAMES)
-HABIT = 12  # strokes over which the usual stroke is averaged
-DECISIONS = (3, 5, 8, 12, 20, 35, 60)  # [ms] each has its own part of the table
-DOUBT = (0.35, 0.4, 0.22, 0.6, 0.22)  # likelihood from which a family is named, at sensitivity 0.5
 HAT, CYMBAL = FAMILIES.index("hat"), FAMILIES.index("cymbal")
-LEAN = np.float32(1.8)  # a hat must be this much likelier than a cymbal: renders have more hats than songs
-# First and one past the last band whose level is the family's velocity, and what brings it to the peak [dB].
-ATTACK = ((0, 5, 1.2), (3, 30, 3.0), (22, 30, 6.2), (1, 9, 2.8), (18, 30, 5.6))
-
-SLOTS = 8  # strokes that may wait for their name at once: 60 ms of decision, 10 ms apart
+REARM = np.float32(0.7)  # times its threshold: a voice that fell below may speak again
+LATE = 2 * FRAME  # how long after its decision a stroke may still be given another name
+REFINE_MS = 60  # how long after a stroke its name and velocity may still be corrected
+REFINED = samples(REFINE_MS - 1)  # what a resampler waits for is within
+CLEARLY = np.float32(0.8)  # likelihood from which a hit is given to another family
+NEWS = np.float32(0.1)  # difference of velocity that is worth correcting
+SOFTEST = np.float32(0.01)
 CHANNEL = 10  # where General MIDI plays drums
+SLOTS = 32  # hits that may wait to be refined
 
 HITS_PARAMS = np.dtype(
     [
         ("enabled", "i8"),
         ("decision", "i8"),  # [samples]
         ("refractory", "i8"),  # [samples]
-        ("part", "i8"),  # of the table
-        ("doubt", "f4", (len(FAMILIES),)),
+        ("refine", "i8"),
+        ("reluctance", "f4"),  # times the odds that a threshold asks for
+    ],
+    align=True,
+)
+PENDING = np.dtype(
+    [
+        ("id", "i8"),  # of the hit, 0 where none waits
+        ("time", "i8"),  # of the hit [samples]
+        ("struck", "i8"),  # time of its stroke [samples]
+        ("row", "i8"),  # of its stroke
+        ("family", "i8"),
+        ("label", "i8"),
+        ("value", "f4"),
     ],
     align=True,
 )
@@ -65,214 +84,329 @@ HITS_PARAMS = np.dtype(
 
 class HitsState(NamedTuple):
     params: np.ndarray  # (1,) HITS_PARAMS
-    first: np.ndarray  # (parts, FEATURES + 1, HIDDEN) of the table, bias last
-    second: np.ndarray  # (parts, HIDDEN + 1, OUTPUTS) of the table, bias last
-    family: np.ndarray  # (names,) row of FAMILIES of each name
-    rows: np.ndarray  # (names,) row of LABELS of each name
-    notes: np.ndarray  # (names,)
-    attack: np.ndarray  # (families, 3)
-    time: np.ndarray  # (SLOTS,) of strokes without a name, -1 where none waits [samples]
-    id: np.ndarray  # (SLOTS,) of their onset
-    before: np.ndarray  # (SLOTS, BANDS) background they rose from [dB]
-    most: np.ndarray  # (SLOTS, BANDS) highest level since [dB]
-    usual: np.ndarray  # (BANDS,) mean of `most` over the last strokes [dB]
-    strokes: np.ndarray  # (1,) named so far, up to HABIT
-    last: np.ndarray  # (families,) time of the newest hit of each [samples]
-    features: np.ndarray  # (FEATURES,) of the stroke named last
-    hidden: np.ndarray  # (HIDDEN,) work
-    score: np.ndarray  # (OUTPUTS,) likelihood of each family and name, of the stroke named last
-
-
-def table() -> tuple[np.ndarray, np.ndarray]:
-    """First and second layer of all parts, from the whole numbers of `hits_table`."""
-    parts = len(DECISIONS)
-    first = np.zeros((parts, FEATURES + 1, HIDDEN), np.float32)
-    second = np.zeros((parts, HIDDEN + 1, OUTPUTS), np.float32)
-    blob, at = base64.b64decode(TABLE), 0
-    for part in range(parts if blob else 0):
-        for layer in (first[part], second[part]):
-            scale = np.frombuffer(blob, "<f4", layer.shape[1], at)
-            at += scale.nbytes
-            whole = np.frombuffer(blob, np.int8, layer.size, at)
-            at += whole.nbytes
-            layer[...] = whole.reshape(layer.shape) * scale
-    return first, second
+    asleep: np.ndarray  # (1,) 1 after hops that were not heard
+    family: np.ndarray  # (labels,) row of FAMILIES of each label
+    notes: np.ndarray  # (labels,)
+    bands: BandsState
+    aside: np.ndarray  # (2 + BANDS,) follower and means, for a look between two frames
+    net: DrumNetState
+    strokes: StrokesState
+    looked: np.ndarray  # (1,) time of the newest look [samples]
+    said: np.ndarray  # (OUTPUTS,) of it, at the lag of the decision
+    later: np.ndarray  # (OUTPUTS,) work: at the lag of refinement
+    likely: np.ndarray  # (VOICES,)
+    threshold: np.ndarray  # (VOICES,)
+    armed: np.ndarray  # (VOICES,) 1 where a voice may speak
+    last: np.ndarray  # (VOICES,) time of the newest hit of each [samples]
+    pending: np.ndarray  # (SLOTS,) PENDING
 
 
 def hits_params(settings: DrumSettings) -> np.ndarray:
     """What the kernel reads of the settings, shape (1,)."""
     params = np.zeros(1, HITS_PARAMS)
-    doubt = np.asarray(DOUBT)
-    shift = np.exp(5 * (0.5 - settings.sensitivity))
-    part = max(i for i, decision in enumerate(DECISIONS) if i == 0 or decision <= settings.decision_ms)
     params[0] = (
         settings.enabled,
         samples(settings.decision_ms),
         samples(settings.refractory_ms),
-        part,
-        shift * doubt / (1 - doubt + shift * doubt),
+        settings.refine,
+        np.exp(5 * (0.5 - settings.sensitivity)),
     )
     return params
 
 
-def hits_state(settings: DrumSettings) -> HitsState:
-    families = len(FAMILIES)
-    rows = np.array([LABEL_ROW[name] for _, name in NAMES])
+def hits_state(settings: DrumSettings, weights: DrumWeights) -> HitsState:
     return HitsState(
         hits_params(settings),
-        *table(),
-        np.array([FAMILIES.index(family) for family, _ in NAMES]),
-        rows,
-        np.array([LABELS[row].note for row in rows], np.float32),
-        np.array(ATTACK, np.float32),
-        np.full(SLOTS, -1),
-        np.zeros(SLOTS, np.int64),
-        np.zeros((SLOTS, BANDS), np.float32),
-        np.zeros((SLOTS, BANDS), np.float32),
-        np.zeros(BANDS, np.float32),
         np.zeros(1, np.int64),
-        np.full(families, -(1 << 40)),
-        np.zeros(FEATURES, np.float32),
-        np.zeros(HIDDEN, np.float32),
+        np.array([FAMILIES.index(label.family) for label in LABELS]),
+        np.array([label.note for label in LABELS], np.float32),
+        bands_state(),
+        np.zeros(2 + BANDS, np.float32),
+        drumnet_state(weights),
+        strokes_state(),
+        np.zeros(1, np.int64),
+        np.full(OUTPUTS, -100, np.float32),
         np.zeros(OUTPUTS, np.float32),
+        np.zeros(VOICES, np.float32),
+        np.ones(VOICES, np.float32),
+        np.ones(VOICES, np.int64),
+        np.full(VOICES, -(1 << 40)),
+        np.zeros(SLOTS, PENDING),
     )
 
 
 @kernel
-def hits_await(state, time, ref, background):
-    """A stroke was decided; its name will follow."""
+def _lag(lags, decision):
+    """Row of the longest lag that the decision leaves time for, however the hops fall."""
+    row = 0
+    for other in range(len(lags)):
+        if lags[other] * FRAME + HOP <= decision:
+            row = other
+    return row
+
+
+@kernel
+def _look(bands, aside, net, framed):
+    """Have the net look at what was heard so far; remember it if a frame is complete."""
+    if framed:
+        relate(bands.power, bands.follower, bands.mean, bands.inputs)
+        drumnet_look(net, bands.inputs)
+        drumnet_remember(net)
+        return
+    bands_look(bands)
+    follower, mean = aside[:2], aside[2:]
+    for i in range(2):
+        follower[i] = bands.follower[i]
+    for i in range(BANDS):
+        mean[i] = bands.mean[i]
+    relate(bands.power, follower, mean, bands.inputs)
+    drumnet_look(net, bands.inputs)
+
+
+@kernel
+def _odds(likely, threshold, voice):
+    """How far a voice is beyond its threshold, as a ratio of odds."""
+    p, t = likely[voice], threshold[voice]
+    return p * (np.float32(1) - t) / (t * (np.float32(1) - p) + np.float32(1e-9))
+
+
+@kernel
+def _believe(said, learned, reluctance, likely, threshold):
+    """Likelihood of each voice, and what it must reach; the metal's voice is that of its likelier family."""
+    for voice in range(METAL):
+        asked = reluctance * learned[voice]
+        threshold[voice] = asked / (np.float32(1) - learned[voice] + asked)
+        likely[voice] = sigmoid(said[voice])
+    odds = max(_odds(likely, threshold, HAT), _odds(likely, threshold, CYMBAL))
+    threshold[METAL] = np.float32(0.5)
+    likely[METAL] = odds / (np.float32(1) + odds)
+
+
+@kernel
+def _family(likely, threshold, voice):
+    if voice != METAL:
+        return voice
+    return HAT if _odds(likely, threshold, HAT) >= _odds(likely, threshold, CYMBAL) else CYMBAL
+
+
+@kernel
+def _label(families, said, family):
+    """Likeliest label of a family."""
+    best = -1
+    for row in range(len(families)):
+        if families[row] == family and (best < 0 or said[VOICES + row] > said[VOICES + best]):
+            best = row
+    return best
+
+
+@kernel
+def _velocity(said, family):
+    return min(max(said[NAMES + family], SOFTEST), np.float32(1))
+
+
+@kernel
+def _write(event, id, ref, time, now, kind, channel, label, note, value, confidence):
+    event.id = id
+    event.ref = ref
+    event.time = time
+    event.emitted = now
+    event.kind = kind
+    event.channel = channel
+    event.label = label
+    event.number = note
+    event.value = value
+    event.confidence = confidence
+
+
+@kernel
+def stroke_event(event, id, time, now, velocity, confidence):
+    """A stroke, as an event."""
+    _write(event, id, 0, time, now, ONSET, 0, -1, np.float32(0), velocity, confidence)
+
+
+@kernel
+def _note(notes, label):
+    return notes[label] if label < len(notes) else np.float32(0)
+
+
+@kernel
+def _hit(state, pads, row, voice, now, ids, out, n):
+    """Name the stroke in `row`; the number of events then."""
+    params, strokes, said = state.params[0], state.strokes, state.said
+    family = _family(state.likely, state.threshold, voice)
+    time = max(strokes.time[row], now - params.decision)
+    embedding = state.net.embedding
+    label = pads_rename(pads, embedding, _label(state.family, said, family))
+    value = _velocity(said, family)
+    ids[0] += 1
+    _write(
+        out[n], ids[0], strokes.id[row], time, now, DRUM, CHANNEL,
+        label, _note(state.notes, label), value, state.likely[family],
+    )  # fmt: skip
+    pads_keep(pads, ids[0], label, embedding)
+    strokes.families[row] |= 1 << family
+    state.armed[voice] = 0
+    state.last[voice] = time
+    if params.refine and params.decision + FRAME <= REFINED:
+        for slot in range(SLOTS):
+            wait = state.pending[slot]
+            if wait.id == 0:
+                wait.id = ids[0]
+                wait.time = time
+                wait.struck = strokes.time[row]
+                wait.row = row
+                wait.family = family
+                wait.label = label
+                wait.value = value
+                break
+    return n + 1
+
+
+@kernel
+def _pad(state, pads, onset, row, now, ids, out, n):
+    """Name the stroke in `row` as a pad of the kit."""
+    strokes, embedding = state.strokes, state.net.embedding
+    pads_look(pads, onset.recent, now - strokes.time[row], state.params[0].decision)
+    label, confidence = pads_name(pads, embedding)
+    ids[0] += 1
+    _write(
+        out[n], ids[0], strokes.id[row], strokes.time[row], now, DRUM, CHANNEL,
+        label, _note(state.notes, label), onset.found[0], confidence,
+    )  # fmt: skip
+    pads_keep(pads, ids[0], label, embedding)
+    return n + 1
+
+
+@kernel
+def _refine(state, pads, now, ids, out, n):
+    """What 60 ms tell more of the hits that have waited that long."""
+    net, strokes, likely, threshold = state.net, state.strokes, state.likely, state.threshold
+    lag = len(net.weights.lags) - 1
+    fresh = False
     for slot in range(SLOTS):
-        if state.time[slot] < 0:
-            state.time[slot] = time
-            state.id[slot] = ref
-            for band in range(BANDS):
-                state.before[slot, band] = background[band]
-                state.most[slot, band] = np.float32(-100)
-            return
+        wait = state.pending[slot]
+        if wait.id == 0 or now + FRAME - wait.struck <= REFINED:
+            continue
+        ref = wait.id
+        wait.id = 0
+        if now - wait.struck > REFINED:
+            continue
+        if not fresh:
+            drumnet_say(net, lag, state.later)
+            _believe(state.later, net.weights.threshold[lag], state.params[0].reluctance, likely, threshold)
+            fresh = True
+        family = wait.family
+        if likely[family] < REARM * threshold[family]:
+            for other in range(len(FAMILIES)):
+                named = strokes.families[wait.row] >> other & 1
+                if likely[other] >= max(CLEARLY, likely[family]) and not named:
+                    family = other
+        label = pads_rename(pads, net.embedding, _label(state.family, state.later, family))
+        value = _velocity(state.later, family)
+        if label != wait.label or abs(value - wait.value) > NEWS:
+            strokes.families[wait.row] |= 1 << family
+            ids[0] += 1
+            _write(
+                out[n], ids[0], ref, wait.time, now, REFINE, CHANNEL,
+                label, _note(state.notes, label), value, likely[family],
+            )  # fmt: skip
+            n += 1
+    return n
 
 
 @kernel
-def _describe(before, most, levels, usual, out):
-    """Of each band: how far it rose, how it stands to the loudest and to the usual stroke, how far it fell again.
-
-    A recording's own colour, such as a missing top, is in the usual stroke too.
-    """
-    loudest = np.float32(-100)
-    for band in range(BANDS - TIMES):
-        loudest = max(loudest, most[band])
-    for band in range(BANDS):
-        rise = min(max(most[band] - before[band], np.float32(0)), np.float32(40))
-        stand = max(most[band] - loudest, np.float32(-50))
-        fall = max(levels[band] - most[band], np.float32(-30))
-        out[band] = rise / np.float32(20)
-        out[BANDS + band] = stand / np.float32(20) + np.float32(1)
-        out[2 * BANDS + band] = fall / np.float32(10)
-        out[3 * BANDS + band] = min(
-            max(most[band] - usual[band], np.float32(-40)), np.float32(40)
-        ) / np.float32(10)
-
-
-@kernel(fastmath={"contract", "reassoc", "nsz"})
-def _layer(x, weights, out):
-    """Weighted sums, the last row being the bias."""
-    n = len(x)
-    for j in range(len(out)):
-        out[j] = weights[n, j]
-    for i in range(n):
-        v = x[i]
-        for j in range(len(out)):
-            out[j] += v * weights[i, j]
+def hits_wake(state):
+    """Hops were not heard: what was before them counts no more."""
+    state.asleep[0] = 0
+    bands = state.bands
+    bands.hops[0] = 0
+    bands.follower[1] = np.float32(0)
+    for i in range(len(bands.recent)):
+        bands.recent[i] = np.float32(0)
+    drumnet_forget(state.net)
+    for i in range(OUTPUTS):
+        state.said[i] = np.float32(-100)
+    for slot in range(SLOTS):
+        state.pending[slot].id = 0
 
 
 @kernel
-def _judge(state, part):
-    """Likelihoods of the families and names of the stroke in `features`."""
-    hidden, score = state.hidden, state.score
-    _layer(state.features, state.first[part], hidden)
-    for j in range(HIDDEN):
-        hidden[j] = max(hidden[j], np.float32(0))
-    _layer(hidden, state.second[part], score)
-    for j in range(OUTPUTS):
-        score[j] = np.float32(1) / (np.float32(1) + np.exp(-score[j]))
-    # One hand plays the metal: what speaks for a hat or for a cymbal speaks for the likelier of them.
-    metal = np.float32(1) - (np.float32(1) - score[HAT]) * (np.float32(1) - score[CYMBAL])
-    hat = score[HAT] >= LEAN * score[CYMBAL]
-    score[HAT] = metal if hat else np.float32(0)
-    score[CYMBAL] = np.float32(0) if hat else metal
-
-
-@kernel
-def _attack(most, attack):
-    """Velocity of a family: the power of its bands together."""
-    power = np.float32(1e-10)
-    for band in range(int(attack[0]), int(attack[1])):
-        power += np.float32(10) ** (most[band] / np.float32(10))
-    return velocity_of(np.sqrt(power) * np.float32(10) ** (attack[2] / np.float32(20)))
-
-
-@kernel
-def hits_hop(state, levels, now, ids, out, n):
-    """Name the strokes that can wait no longer; the number of events in `out` then.
+def hits_hop(state, pads, onset, x, now, ids, out, n):
+    """Hear one more hop and name what was struck; the number of events in `out` then.
 
     Parameters
     ----------
     state : HitsState
-    levels : array, shape (BANDS,)
-        Newest levels above the mask [dB].
+        Its strokes are told before.
+    pads : PadsState
+    onset : OnsetState
+        Told of strokes that only the net has heard.
+    x : array, shape (HOP,)
     now : int
         Clock at the end of the hop [samples].
     ids : array, shape (1,)
     out : array of EVENT
-        Holds `n` already; gains at most one a family and stroke.
+        Holds `n` already.
 
     Notes
     -----
-    Realtime: O(1), no allocation.
+    Adds no delay: a hit is out within its decision. Realtime: O(1), no allocation.
+
+    The net looks at every frame, and once more at the last hop that a stroke's
+    decision leaves. A voice speaks when its likelihood first exceeds its
+    threshold, and again once it fell well below.
     """
-    params, last, score = state.params[0], state.last, state.score
-    for slot in range(SLOTS):
-        time = state.time[slot]
-        if time < 0:
+    params, strokes = state.params[0], state.strokes
+    lag = _lag(state.net.weights.lags, params.decision)
+    framed = bands_hop(state.bands, x)
+    due = strokes_due(strokes, now, params.decision)
+    if framed or due >= 0:
+        _look(state.bands, state.aside, state.net, framed)
+        drumnet_say(state.net, lag, state.said)
+        state.looked[0] = now
+    if pads_kit(pads):
+        return _pad(state, pads, onset, due, now, ids, out, n) if due >= 0 else n
+    likely, threshold = state.likely, state.threshold
+    _believe(state.said, state.net.weights.threshold[lag], params.reluctance, likely, threshold)
+    looked, frames = state.looked[0], state.net.weights.lags[lag]
+    earliest, expected = now - params.decision - LATE, looked - frames * FRAME - FRAME // 2
+    for voice in range(VOICES):
+        if voice in (HAT, CYMBAL):
+            continue  # one hand plays the metal
+        if likely[voice] < REARM * threshold[voice]:
+            state.armed[voice] = 1
+        if likely[voice] < threshold[voice] or not state.armed[voice]:
             continue
-        if now - time > params.decision:  # the ears were switched off meanwhile
-            state.time[slot] = -1
+        families = 1 << voice if voice != METAL else 1 << HAT | 1 << CYMBAL
+        row = strokes_fit(strokes, earliest, looked, expected, families)
+        if row < 0:
+            soon = onset.counter[3] or now + HOP - expected <= onset.params[0].decision
+            if soon or expected < 0 or not strokes_audible(strokes, now - expected):
+                continue  # its stroke may still be told, or there can be none
+        time = expected if row < 0 else max(strokes.time[row], now - params.decision)
+        if time - state.last[voice] < params.refractory:
+            state.armed[voice] = 0
             continue
-        most = state.most[slot]
-        for band in range(BANDS):
-            most[band] = max(most[band], levels[band])
-        if now + HOP - time <= params.decision:
-            continue
-        state.time[slot] = -1
-        state.strokes[0] = min(state.strokes[0] + 1, HABIT)
-        for band in range(BANDS):
-            state.usual[band] += (most[band] - state.usual[band]) / np.float32(state.strokes[0])
-        _describe(state.before[slot], most, levels, state.usual, state.features)
-        _judge(state, params.part)
-        best = 0  # every stroke gets a name: the family that clears its doubt by most, or lacks least
-        for family in range(len(last)):
-            if score[family] / params.doubt[family] > score[best] / params.doubt[best]:
-                best = family
-        for family in range(len(last)):
-            clear = score[family] >= params.doubt[family] and time - last[family] >= params.refractory
-            if not (clear or family == best):
-                continue
-            last[family] = time
-            name = -1
-            for other in range(len(state.family)):
-                better = name < 0 or score[len(last) + other] > score[len(last) + name]
-                if state.family[other] == family and better:
-                    name = other
+        if row < 0:
             ids[0] += 1
-            event = out[n]
-            event.id = ids[0]
-            event.ref = state.id[slot]
-            event.time = time
-            event.emitted = now
-            event.kind = DRUM
-            event.channel = CHANNEL
-            event.label = state.rows[name]
-            event.number = state.notes[name]
-            event.value = _attack(most, state.attack[family])
-            event.confidence = score[family]
-            n += 1
+            row = strokes_add(strokes, time, ids[0], 0)
+            time = max(time, now - onset.params[0].decision)  # an onset has a decision of its own
+            onset.counter[2] = max(onset.counter[2], time)
+            if onset.params[0].enabled:
+                family = _family(likely, threshold, voice)
+                stroke_event(out[n], ids[0], time, now, _velocity(state.said, family), likely[family])
+                n += 1
+        n = _hit(state, pads, row, voice, now, ids, out, n)
+    if due >= 0 and strokes.families[due] == 0 and strokes_broke_silence(strokes, due, now):
+        best = -1
+        for voice in range(VOICES):
+            free = strokes.time[due] - state.last[voice] >= params.refractory
+            if voice in (HAT, CYMBAL) or not free:
+                continue
+            if best < 0 or _odds(likely, threshold, voice) > _odds(likely, threshold, best):
+                best = voice
+        if best >= 0:
+            n = _hit(state, pads, due, best, now, ids, out, n)
+    if framed:
+        n = _refine(state, pads, now, ids, out, n)
     return n

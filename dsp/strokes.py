@@ -82,10 +82,10 @@ def strokes_fit(state, earliest, latest, expected, families):
 @kernel
 def strokes_audible(state, age):
     """Whether anything sounded in the newest `age` samples."""
+    loudest = np.float32(-100)
     for i in range(min(age // HOP + 1, MEMORY)):
-        if state.level[i] > WHISPER:
-            return True
-    return False
+        loudest = max(loudest, state.level[i])
+    return loudest > WHISPER
 
 
 @kernel

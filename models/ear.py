@@ -14,6 +14,7 @@ from dsp.line import LineState, NoteSettings, line_state, line_step
 from dsp.onset import OnsetSettings
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
+from models.drums import load
 
 EVENTS_PER_HOP = 48  # room kept for what one hop may say
 
@@ -38,13 +39,19 @@ class EarState(NamedTuple):
 
 
 def ear_state(settings: EarSettings) -> EarState:
-    """An ear that has heard nothing. Detectors share one count of ids."""
+    """An ear that has heard nothing. Detectors share one count of ids.
+
+    Raises
+    ------
+    models.drums.WeightsError
+        The weights of the drum ear are not there, or not what was exported.
+    """
     ids = np.zeros(1, np.int64)
     return EarState(
         np.zeros((1, HOP), np.float32),
         np.zeros(1, np.int64),
         level_state(ids),
-        drums_state(settings.onset, settings.drums, ids),
+        drums_state(settings.onset, settings.drums, load(), ids),
         line_state(settings.notes, ids),
     )
 

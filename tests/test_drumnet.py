@@ -2,6 +2,7 @@
 """The drum net in the fast lane computes what its formulas say, frame by frame."""
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from dsp.bands import BANDS, FRAME, HOPS, INPUTS, SHORTS, Bands
@@ -18,6 +19,7 @@ from dsp.drumnet import (
 )
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
+from models.drums import FOLDER, load
 from tests.contract import forbidden_calls, verify_contract
 from tests.drumweights import LAGS, random_arrays, random_weights
 
@@ -144,3 +146,23 @@ def test_silence_and_noise_stay_finite() -> None:
 def test_the_net_allocates_nothing() -> None:
     DrumNet(random_weights()).prepare(SPEC)
     assert forbidden_calls(drumnet_step) == []
+
+
+def test_the_golden_pair_is_reproduced() -> None:
+    """What the net said when it was exported, by these kernels and by onnxruntime."""
+    with np.load(FOLDER / "drums.golden.npz", allow_pickle=False) as golden:
+        x, y = golden["x"], golden["y"]
+    state, out = drumnet_state(load()), np.zeros((len(x), len(load().lags), OUTPUTS), np.float32)
+    session = onnxruntime.InferenceSession(FOLDER / "drums.onnx", providers=["CPUExecutionProvider"])
+    first, *memory = session.get_inputs()
+    states = {entry.name: np.zeros(entry.shape, np.float32) for entry in memory}
+    for t, row in enumerate(x):
+        drumnet_look(state, row)
+        drumnet_remember(state)
+        for lag in range(out.shape[1]):
+            drumnet_say(state, lag, out[t, lag])
+        said, *new = session.run(None, {first.name: row[None], **states})
+        states = dict(zip(states, new, strict=True))
+        np.testing.assert_allclose(said.ravel(), y[t].ravel(), atol=1e-4)
+    assert np.abs(y).max() > 1
+    np.testing.assert_allclose(out.reshape(y.shape), y, atol=1e-4)

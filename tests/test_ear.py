@@ -74,7 +74,7 @@ def test_every_note_on_has_its_note_off():
 
 
 def test_a_preset_taken_over_while_listening_is_as_if_it_had_been_there():
-    quiet, loud = load("drums", ["onset.sensitivity=0", "drums.enabled=false"]), load("drums")
+    quiet, loud = load("drums", ["onset.sensitivity=0", "drums.sensitivity=0"]), load("drums")
     out, x = room(), SOUND[:1000]
     adopted, fresh = hearing(quiet, 48_000), hearing(loud, 48_000)
     hear_step(adopted, np.zeros(1024, np.float32), out)

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bridge.errors import ModelError
+from bridge.hearing import hearing
+from bridge.preset import load
 from models.drums import SUMS, WeightsError, checked, read
 from tests.drumweights import random_arrays
 
@@ -84,3 +87,13 @@ def test_every_array_is_needed(name: str) -> None:
 def test_arrays_of_another_net_are_refused(name: str, value: np.ndarray) -> None:
     with pytest.raises(WeightsError):
         checked(random_arrays() | {name: value})
+
+
+def test_a_daemon_without_its_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise WeightsError("drums.npz is not there")
+
+    monkeypatch.setattr("models.ear.load", refuse)
+    with pytest.raises(ModelError, match="is not there") as caught:
+        hearing(load("drums"), 48_000)
+    assert "again" in caught.value.hint
