@@ -260,7 +260,9 @@ def layered(takes: Takes, others: Takes, rng: np.random.Generator) -> Takes:
 
 def any_kit(by_kit: dict[str, list[Takes]], rng: np.random.Generator) -> str:
     """A kit that has the piece; real drums most, and little of the soundfonts, whose programs share samples."""
-    shares = [3 if kit in ACOUSTIC else 1 if kit in ELECTRONIC or not kit[-1].isdigit() else 0.3 for kit in by_kit]
+    shares = [
+        3 if kit in ACOUSTIC else 1 if kit in ELECTRONIC or not kit[-1].isdigit() else 0.3 for kit in by_kit
+    ]
     return str(rng.choice(list(by_kit), p=np.array(shares) / sum(shares)))
 
 
