@@ -262,8 +262,35 @@ def batches(corpus: Corpus, size: int) -> Iterator[Batch]:
         yield queue.get()
 
 
+def _shipped() -> dict[str, Any]:
+    """The weights that ship, by the names of the net in training."""
+    import torch
+
+    from models.drums import weights
+
+    names = {
+        "conv_s.w": "conv_s.weight", "conv_s.b": "conv_s.bias", "conv_l.w": "conv_l.weight", "conv_l.b": "conv_l.bias",
+        "dense.w": "dense.weight", "dense.b": "dense.bias", "conv_t.w": "conv_t.weight", "conv_t.b": "conv_t.bias",
+        "gru.w_ih": "gru.weight_ih_l0", "gru.w_hh": "gru.weight_hh_l0", "gru.b_ih": "gru.bias_ih_l0",
+        "gru.b_hh": "gru.bias_hh_l0", "mu": "mu", "sd": "sd",
+    }  # fmt: skip
+    arrays = weights()
+    state = {ours: torch.tensor(arrays[theirs]) for theirs, ours in names.items()}
+    state["head.weight"] = torch.tensor(arrays["head.w"]).flatten(0, 1)
+    state["head.bias"] = torch.tensor(arrays["head.b"]).flatten()
+    return state
+
+
 def train(
-    work: Path, steps: int, size: int, rate: float, seed: int, device: str, name: str, minutes: float
+    work: Path,
+    steps: int,
+    size: int,
+    rate: float,
+    seed: int,
+    device: str,
+    name: str,
+    minutes: float,
+    warm: bool,
 ) -> None:
     """Fit the net; a checkpoint every 200 steps."""
     import torch
@@ -283,14 +310,17 @@ def train(
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         done = saved["done"]
+    elif warm:
+        net.load_state_dict(_shipped())
     corpus = Corpus(work, seed + done)
     print(
         f"{len(corpus.drums) * SECONDS / 3600:.1f} h, {sum(p.numel() for p in net.parameters())} weights",
         flush=True,
     )
     if done == 0:
-        x = np.concatenate([corpus.batch(32)[0] for _ in range(6)]).reshape(-1, INPUTS)
-        net.mu[:], net.sd[:] = torch.tensor(x.mean(0)), torch.tensor(x.std(0) + 0.1)
+        if not warm:
+            x = np.concatenate([corpus.batch(32)[0] for _ in range(6)]).reshape(-1, INPUTS)
+            net.mu[:], net.sd[:] = torch.tensor(x.mean(0)), torch.tensor(x.std(0) + 0.1)
         average.load_state_dict(net.state_dict())
     labels = torch.tensor(FAMILY_OF_LABEL, device=device)
     weight = torch.full((DETECT,), 2.5, device=device)
@@ -424,6 +454,7 @@ def main() -> None:
     task.add_argument("--rate", type=float, default=2e-3)
     task.add_argument("--seed", type=int, default=1)
     task.add_argument("--device", default="cpu")
+    task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task.add_argument("--name", default="drums")
     task = tasks.add_parser("export")
     task.add_argument("work", type=Path)
@@ -437,7 +468,17 @@ def main() -> None:
     if args.task == "render":
         render_shards(args.data, args.work, args.hours, args.part, args.of)
     elif args.task == "train":
-        train(args.work, args.steps, args.batch, args.rate, args.seed, args.device, args.name, args.minutes)
+        train(
+            args.work,
+            args.steps,
+            args.batch,
+            args.rate,
+            args.seed,
+            args.device,
+            args.name,
+            args.minutes,
+            args.warm,
+        )
     elif args.task == "test":
         render_test(args.data, args.out, args.count)
     else:

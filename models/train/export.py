@@ -25,6 +25,7 @@ GOLDEN = 250  # frames of the golden pair
 AT = 2  # row of LAGS at which kits are learnt
 GRID = np.concatenate([np.arange(0.1, 0.3, 0.05), np.arange(0.3, 0.96, 0.05)])
 FIVE = FAMILIES[:-1]
+FEW = 0.6  # threshold of what real songs at hand hardly have
 MDB = {"KD": "kick", "SD": "snare", "HH": "hat", "TT": "tom", "CY": "cymbal"}
 REARM, REFRACTORY = 0.7, round(0.048 * RATE / FRAME)
 
@@ -141,6 +142,7 @@ def thresholds(net: DrumNet, folder: Path) -> np.ndarray:
             pair = np.unravel_index(int(np.argmax(f(sum(sums.values()) + metal))), metal.shape[:2])
         found[row, : len(FIVE)] = GRID[chosen]
         found[row, list(METAL)] = GRID[list(pair)]
+        found[row, FIVE.index("tom")] = FEW  # too few are struck there to tell
         total = sum(alone[j, chosen[j]] for j in range(len(FIVE)) if j not in METAL) + metal[pair]
         print(f"lag {LAGS[row]}: F {2 * total[0] / (2 * total[0] + total[1] + total[2]):.3f}", flush=True)
     return found
