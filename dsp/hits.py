@@ -27,10 +27,12 @@ from dsp.net import sigmoid
 from dsp.pads import pads_keep, pads_kit, pads_look, pads_name, pads_rename
 from dsp.settings import number, switch
 from dsp.strokes import (
+    CLOSED,
     StrokesState,
     strokes_add,
     strokes_audible,
     strokes_broke_silence,
+    strokes_closed,
     strokes_due,
     strokes_fit,
     strokes_state,
@@ -379,6 +381,9 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
             continue
         families = 1 << voice if voice != METAL else 1 << HAT | 1 << CYMBAL
         row = strokes_fit(strokes, earliest, looked, expected, families)
+        if strokes_closed(strokes, row, earliest, now - params.decision):
+            state.armed[voice] = 0
+            continue
         if row < 0:
             soon = onset.counter[3] or now + HOP - expected <= onset.params[0].decision
             if soon or expected < 0 or not strokes_audible(strokes, now - expected):
@@ -397,7 +402,8 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
                 stroke_event(out[n], ids[0], time, now, _velocity(state.said, family), likely[family])
                 n += 1
         n = _hit(state, pads, row, voice, now, ids, out, n)
-    if due >= 0 and strokes.families[due] == 0 and strokes_broke_silence(strokes, due, now):
+    silent = due >= 0 and strokes_broke_silence(strokes, due, now)
+    if silent and strokes.families[due] == 0:
         best = -1
         for voice in range(VOICES):
             free = strokes.time[due] - state.last[voice] >= params.refractory
@@ -407,6 +413,8 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
                 best = voice
         if best >= 0:
             n = _hit(state, pads, due, best, now, ids, out, n)
+    if silent and params.decision <= LATE:
+        strokes.families[due] |= CLOSED  # alone, and decided early: what the net adds later is the same sound
     if framed:
         n = _refine(state, pads, now, ids, out, n)
     return n

@@ -11,6 +11,7 @@ from dsp.units import HOP
 STROKES = 16  # kept; none is asked for after 80 ms
 MEMORY = 64  # hops whose level is kept
 FORGET = np.float32(1)  # a sound counts as there this much less for each hop since [dB]
+CLOSED = 1 << 30  # among the families of a stroke: it takes no further name once its decision is over
 WHISPER = np.float32(-71)  # softer is silence, whatever it is beside [dBFS]
 SILENCE = np.float32(30)  # what lies this far below a stroke is silence beside it [dB]
 
@@ -77,6 +78,16 @@ def strokes_fit(state, earliest, latest, expected, families):
         if best < 0 or abs(time - expected) < abs(state.time[best] - expected):
             best = row
     return best
+
+
+@kernel
+def strokes_closed(state, row, earliest, latest):
+    """Whether the stroke in `row`, or where that is -1 any between these times, takes no further name."""
+    closed = False
+    for other in range(STROKES):
+        near = other == row or (row < 0 and earliest <= state.time[other])
+        closed |= near and state.time[other] < latest and state.families[other] & CLOSED != 0
+    return closed
 
 
 @kernel

@@ -293,7 +293,7 @@ def osc(port, address, *arguments):
 
 def test_commands_by_osc_are_obeyed(jack_server, daemon):
     port = free_port()
-    options = ("--osc-in", str(port), "--set", "midi.gate_ms=2000")
+    options = ("--osc-in", str(port), "--set", "midi.gate_ms=2000", "--set", "drums.refine=false")
     one = daemon(*JACK, *options, name="studio")
     with meter_on(one) as meter:
         clicks(meter)
