@@ -19,7 +19,8 @@ from dsp.units import HOP, RATE, hz
 
 HOPS = 6  # in a frame
 FRAME = HOPS * HOP  # 8 ms
-CHANNELS = 3  # windows: short, middle, long
+WINDOWS = 3  # short, middle, long
+CHANNELS = 2 * WINDOWS  # the level of each, and how it has changed
 SIZES = (1024, 2048, 2048)  # of each [samples at its rate]
 RATES = (RATE, RATE // 2, RATE // 4)
 FALLS = (128, 192, 160)  # over which each window lets go
@@ -29,6 +30,7 @@ PITCHES = 88
 BINS_A_PITCH = 3
 SEMITONES = 108  # the pitches and, above C8, room for their overtones
 BINS = BINS_A_PITCH * SEMITONES
+SINCE = 2  # frames over which a change is told
 
 TAPS = 43  # of the filter in front of each halving
 STILL = np.float32(0.998)  # pole of the filter that takes DC away: 15 Hz
@@ -37,16 +39,16 @@ TINY = np.float32(1e-20)  # a denormal costs fifty times a number
 FLOOR = np.float32(1e-7)  # what is 70 dB below the follower is not told apart
 EMPTY = np.float32(1e-10)  # power of a frame in which nothing sounds: -100 dBFS
 ATTACK = np.float32(1 - np.exp(-FRAME / RATE / 0.15))  # of the follower, a frame
-RELEASE = np.float32(10 ** (-1.5 * FRAME / RATE / 10))  # 1.5 dB a second
+RELEASE = np.float32(10 ** (-2 * FRAME / RATE / 10))  # 2 dB a second
 
 
 class TonesState(NamedTuple):
     short_window: np.ndarray  # (SIZES[0],)
     middle_window: np.ndarray  # (SIZES[1],)
     long_window: np.ndarray  # (SIZES[2],)
-    centre: np.ndarray  # (CHANNELS, BINS) of each triangle [bins of the transform]
-    slope: np.ndarray  # (CHANNELS, BINS) of its sides, a bin
-    reach: np.ndarray  # (CHANNELS,) bins a window is used for
+    centre: np.ndarray  # (WINDOWS, BINS) of each triangle [bins of the transform]
+    slope: np.ndarray  # (WINDOWS, BINS) of its sides, a bin
+    reach: np.ndarray  # (WINDOWS,) bins a window is used for
     taps: np.ndarray  # (TAPS,)
     still: np.ndarray  # (2,) last sample before and after DC was taken away
     short: np.ndarray  # (SIZES[0],) newest samples at RATES[0], oldest first
@@ -57,8 +59,9 @@ class TonesState(NamedTuple):
     spectrum: np.ndarray  # (SIZES[2] / 2 + 1,) work
     short_fft: FFT
     long_fft: FFT
-    power: np.ndarray  # (CHANNELS, BINS) of the newest frame
+    power: np.ndarray  # (WINDOWS, BINS) of the newest frame
     follower: np.ndarray  # (2,) power that counts as full, frames it has followed
+    past: np.ndarray  # (SINCE, WINDOWS, BINS) levels of the frames before, oldest first
     inputs: np.ndarray  # (CHANNELS, BINS) of the newest frame
 
 
@@ -93,8 +96,9 @@ def tones_state() -> TonesState:
         np.zeros(SIZES[2] // 2 + 1, np.float32),
         fft(SIZES[0]),
         fft(SIZES[2]),
-        np.zeros((CHANNELS, BINS), np.float32),
+        np.zeros((WINDOWS, BINS), np.float32),
         np.zeros(2, np.float32),
+        np.zeros((SINCE, WINDOWS, BINS), np.float32),
         np.zeros((CHANNELS, BINS), np.float32),
     )
 
@@ -160,7 +164,7 @@ def tones_look(state):
         state.long_window, state.long, state.long_fft, state.frame, state.spectrum,
         centre[2], slope[2], reach[2], power[2],
     )  # fmt: skip
-    for channel in range(1, CHANNELS):
+    for channel in range(1, WINDOWS):
         for k in range(reach[channel], BINS):
             power[channel, k] = power[channel - 1, k]
 
@@ -202,21 +206,24 @@ def tones_hop(state, x):
 
 
 @kernel
-def tones_level(power, follower, out):
+def relate(power, follower, past, out):
     """Inputs of the net from the powers of a frame.
 
     Parameters
     ----------
-    power : array, shape (CHANNELS, BINS)
+    power : array, shape (WINDOWS, BINS)
     follower : array, shape (2,)
         Power that counts as full and the frames heard; rises in 150 ms (at once
-        when nothing was heard before) and falls by 1.5 dB a second.
+        when nothing was heard before) and falls by 2 dB a second.
+    past : array, shape (SINCE, WINDOWS, BINS)
+        Levels of the frames before, oldest first.
     out : array, shape (CHANNELS, BINS)
-        log10 of each bin over the follower.
+        log10 of each bin over the follower, then its change since SINCE frames ago.
     """
     total = np.float32(0)
     for k in range(BINS):
         total += power[1, k]
+    first = follower[1] == 0
     if total > EMPTY:
         follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
         if total > follower[0]:
@@ -224,9 +231,263 @@ def tones_level(power, follower, out):
         else:
             follower[0] *= RELEASE
     scale = np.float32(1) / (follower[0] + EMPTY)
-    for channel in range(CHANNELS):
+    for window in range(WINDOWS):
         for k in range(BINS):
-            out[channel, k] = np.log10(power[channel, k] * scale + FLOOR)
+            level = np.log10(power[window, k] * scale + FLOOR)
+            if first:
+                for frame in range(SINCE):
+                    past[frame, window, k] = level
+            out[window, k] = level
+            out[WINDOWS + window, k] = level - past[0, window, k]
+            for frame in range(SINCE - 1):
+                past[frame, window, k] = past[frame + 1, window, k]
+            past[SINCE - 1, window, k] = level
+
+
+@kernel
+def tones_forget(state):
+    """As if nothing had been heard."""
+    state.hops[0] = 0
+    for i in range(2):
+        state.still[i] = np.float32(0)
+        state.follower[i] = np.float32(0)
+    for recent in (state.short, state.middle, state.long):
+        for i in range(len(recent)):
+            recent[i] = np.float32(0)
+
+
+@kernel
+def tones_step(state, x, out):
+    """Inputs of each frame that the hops in x, shape (n, HOP), complete."""
+    n = 0
+    for k in range(len(x)):
+        if tones_hop(state, x[k]):
+            relate(state.power, state.follower, state.past, out[n])
+            n += 1
+    return n
+
+
+@kernel
+def _powers_step(state, x, out):
+    """Powers of each frame that the hops in x, shape (n, HOP), complete."""
+    n = 0
+    for k in range(len(x)):
+        if tones_hop(state, x[k]):
+            for window in range(WINDOWS):
+                for i in range(BINS):
+                    out[n, window, i] = state.power[window, i]
+            n += 1
+    return n
+
+
+def tones_of(audio: np.ndarray) -> np.ndarray:
+    """Powers of each frame of a sound at 48 kHz, shape (frames, WINDOWS, BINS): what `relate` is given."""
+    hops = np.ascontiguousarray(audio[: len(audio) // HOP * HOP], np.float32).reshape(-1, HOP)
+    out = np.zeros((len(hops) // HOPS, WINDOWS, BINS), np.float32)
+    _powers_step(tones_state(), hops, out)
+    return out
+
+
+class TonesState(NamedTuple):
+    short_window: np.ndarray  # (SIZES[0],)
+    middle_window: np.ndarray  # (SIZES[1],)
+    long_window: np.ndarray  # (SIZES[2],)
+    centre: np.ndarray  # (WINDOWS, BINS) of each triangle [bins of the transform]
+    slope: np.ndarray  # (WINDOWS, BINS) of its sides, a bin
+    reach: np.ndarray  # (WINDOWS,) bins a window is used for
+    taps: np.ndarray  # (TAPS,)
+    still: np.ndarray  # (2,) last sample before and after DC was taken away
+    short: np.ndarray  # (SIZES[0],) newest samples at RATES[0], oldest first
+    middle: np.ndarray  # (SIZES[1],) at RATES[1]
+    long: np.ndarray  # (SIZES[2],) at RATES[2]
+    hops: np.ndarray  # (1,) of the frame being filled
+    frame: np.ndarray  # (SIZES[2],) work
+    spectrum: np.ndarray  # (SIZES[2] / 2 + 1,) work
+    short_fft: FFT
+    long_fft: FFT
+    power: np.ndarray  # (WINDOWS, BINS) of the newest frame
+    follower: np.ndarray  # (2,) power that counts as full, frames it has followed
+    past: np.ndarray  # (SINCE, WINDOWS, BINS) levels of the frames before, oldest first
+    inputs: np.ndarray  # (CHANNELS, BINS) of the newest frame
+
+
+def bin_frequencies() -> np.ndarray:
+    """Centre of each bin [Hz], shape (BINS,); bin 3 p + 1 is at the pitch p semitones above A0."""
+    return hz(LOWEST) * 2 ** ((np.arange(BINS) - 1) / (12 * BINS_A_PITCH))
+
+
+def _half_band() -> np.ndarray:
+    """Low-pass in front of a halving: passes 0.2 of the rate, stops 0.3 by 70 dB."""
+    at = np.arange(TAPS) - TAPS // 2
+    taps = np.sinc(at / 2) * np.kaiser(TAPS, 6.76)
+    return (taps / taps.sum()).astype(np.float32)
+
+
+def tones_state() -> TonesState:
+    """Tones that have heard nothing."""
+    frequency = bin_frequencies()
+    centre = np.array([frequency * size / rate for size, rate in zip(SIZES, RATES, strict=True)])
+    half = np.maximum(1.0, centre * (2 ** (1 / (12 * BINS_A_PITCH)) - 1))
+    windows = [asymmetric_window(size, fall) for size, fall in zip(SIZES, FALLS, strict=True)]
+    return TonesState(
+        *windows,
+        centre.astype(np.float32),
+        (1 / half).astype(np.float32),
+        np.array([np.searchsorted(frequency, REACH * rate) for rate in RATES]),
+        _half_band(),
+        np.zeros(2, np.float32),
+        *(np.zeros(size, np.float32) for size in SIZES),
+        np.zeros(1, np.int64),
+        np.zeros(SIZES[2], np.float32),
+        np.zeros(SIZES[2] // 2 + 1, np.float32),
+        fft(SIZES[0]),
+        fft(SIZES[2]),
+        np.zeros((WINDOWS, BINS), np.float32),
+        np.zeros(2, np.float32),
+        np.zeros((SINCE, WINDOWS, BINS), np.float32),
+        np.zeros((CHANNELS, BINS), np.float32),
+    )
+
+
+@kernel
+def _make_room(recent, n):
+    """Let the oldest `n` samples go."""
+    for i in range(len(recent) - n):
+        recent[i] = recent[i + n]
+
+
+@kernel(fastmath={"contract", "nsz"})
+def _halve(taps, recent, out, n):
+    """The newest 2 n samples of `recent`, at half the rate, into the newest n of `out`."""
+    for i in range(n):
+        last = len(recent) - 2 * (n - i) + 1
+        total = taps[TAPS // 2] * recent[last - TAPS // 2]
+        for j in range(0, TAPS, 2):  # every other tap but the middle one is 0
+            total += taps[j] * recent[last - j]
+        out[len(out) - n + i] = total
+
+
+@kernel(fastmath={"contract", "nsz"})
+def _windowed(window, recent, out):
+    for i in range(len(window)):
+        out[i] = window[i] * recent[i]
+
+
+@kernel(fastmath={"contract", "nsz", "reassoc"})
+def _triangle(spectrum, centre, slope):
+    """Power under a triangle of height 1; that of bin 0 counts for nothing."""
+    low = max(1, int(np.ceil(centre - np.float32(1) / slope)))
+    high = min(len(spectrum) - 1, int(centre + np.float32(1) / slope))
+    total = np.float32(0)
+    for k in range(low, high + 1):
+        total += max(np.float32(1) - slope * abs(np.float32(k) - centre), np.float32(0)) * spectrum[k]
+    return total
+
+
+@kernel
+def _look(window, recent, tables, frame, spectrum, centre, slope, reach, out):
+    """Power of each bin within `reach` of what one window sees."""
+    _windowed(window, recent, frame)
+    power_spectrum(tables, frame, spectrum)
+    for k in range(reach):
+        out[k] = _triangle(spectrum, centre[k], slope[k])
+
+
+@kernel
+def tones_look(state):
+    """Powers of what has been heard so far, into ``state.power``, whether or not a frame is complete."""
+    size, half = SIZES[0], SIZES[0] // 2 + 1
+    centre, slope, reach, power = state.centre, state.slope, state.reach, state.power
+    _look(
+        state.short_window, state.short, state.short_fft, state.frame[:size], state.spectrum[:half],
+        centre[0], slope[0], reach[0], power[0],
+    )  # fmt: skip
+    _look(
+        state.middle_window, state.middle, state.long_fft, state.frame, state.spectrum,
+        centre[1], slope[1], reach[1], power[1],
+    )  # fmt: skip
+    _look(
+        state.long_window, state.long, state.long_fft, state.frame, state.spectrum,
+        centre[2], slope[2], reach[2], power[2],
+    )  # fmt: skip
+    for channel in range(1, WINDOWS):
+        for k in range(reach[channel], BINS):
+            power[channel, k] = power[channel - 1, k]
+
+
+@kernel
+def tones_hop(state, x):
+    """Take one more hop in; whether it completes a frame, whose powers are then in ``state.power``.
+
+    Parameters
+    ----------
+    state : TonesState
+    x : array, shape (HOP,)
+
+    Notes
+    -----
+    A bin adds no delay: all windows end with the newest sample, but for the
+    1.3 ms at most that the filters lag.  Realtime: O(1), three transforms every
+    HOPS hops, no allocation.
+    """
+    short, still = state.short, state.still
+    _make_room(short, HOP)
+    for i in range(HOP):
+        y = x[i] - still[0] + STILL * still[1]
+        if abs(y) < TINY:
+            y = np.float32(0)
+        still[0] = x[i]
+        still[1] = y
+        short[SIZES[0] - HOP + i] = y
+    _make_room(state.middle, HOP // 2)
+    _halve(state.taps, short, state.middle, HOP // 2)
+    _make_room(state.long, HOP // 4)
+    _halve(state.taps, state.middle, state.long, HOP // 4)
+    state.hops[0] += 1
+    if state.hops[0] < HOPS:
+        return False
+    state.hops[0] = 0
+    tones_look(state)
+    return True
+
+
+@kernel
+def relate(power, follower, past, out):
+    """Inputs of the net from the powers of a frame.
+
+    Parameters
+    ----------
+    power : array, shape (WINDOWS, BINS)
+    follower : array, shape (2,)
+        Power that counts as full and the frames heard; rises in 150 ms (at once
+        when nothing was heard before) and falls by 2 dB a second.
+    past : array, shape (SINCE, WINDOWS, BINS)
+        Levels of the frames before, oldest first.
+    out : array, shape (CHANNELS, BINS)
+        log10 of each bin over the follower, then its change since SINCE frames ago.
+    """
+    total = np.float32(0)
+    for k in range(BINS):
+        total += power[1, k]
+    first = follower[1] == 0
+    if total > EMPTY:
+        follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
+        if total > follower[0]:
+            follower[0] += max(ATTACK, np.float32(1) / follower[1]) * (total - follower[0])
+        else:
+            follower[0] *= RELEASE
+    scale = np.float32(1) / (follower[0] + EMPTY)
+    for window in range(WINDOWS):
+        for k in range(BINS):
+            level = np.log10(power[window, k] * scale + FLOOR)
+            if first:
+                for frame in range(SINCE):
+                    past[frame, window, k] = level
+            out[window, k] = level
+            out[WINDOWS + window, k] = level - past[0, window, k]
+            for frame in range(SINCE - 1):
+                past[frame, window, k] = past[frame + 1, window, k]
+            past[SINCE - 1, window, k] = level
 
 
 @kernel
