@@ -216,21 +216,22 @@ def relate(power, follower, past, out):
         Power that counts as full and the frames heard; rises in 150 ms (at once
         when nothing was heard before) and falls by 2 dB a second.
     past : array, shape (SINCE, WINDOWS, BINS)
-        Levels of the frames before, oldest first.
+        Levels of the frames before, oldest first; 0 where there were none.
     out : array, shape (CHANNELS, BINS)
         log10 of each bin over the follower, then its change since SINCE frames ago.
     """
     total = np.float32(0)
     for k in range(BINS):
         total += power[1, k]
-    first = follower[1] == 0
+    first = past[0, 0, 0] == 0
     if total > EMPTY:
         follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
         if total > follower[0]:
             follower[0] += max(ATTACK, np.float32(1) / follower[1]) * (total - follower[0])
         else:
             follower[0] *= RELEASE
-    scale = np.float32(1) / (follower[0] + EMPTY)
+    # Until something sounds all is at the floor, so that the first note is a rise.
+    scale = np.float32(1) / (follower[0] + EMPTY) if follower[1] > 0 else np.float32(0)
     for window in range(WINDOWS):
         for k in range(BINS):
             level = np.log10(power[window, k] * scale + FLOOR)
@@ -254,6 +255,7 @@ def tones_forget(state):
     for recent in (state.short, state.middle, state.long):
         for i in range(len(recent)):
             recent[i] = np.float32(0)
+    state.past[0, 0, 0] = np.float32(0)
 
 
 @kernel

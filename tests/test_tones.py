@@ -99,6 +99,12 @@ def test_change_is_since_two_frames_ago() -> None:
     np.testing.assert_allclose(got[2:, WINDOWS:], got[2:, :WINDOWS] - got[:-2, :WINDOWS], atol=1e-5)
 
 
+def test_the_first_sound_is_a_rise() -> None:
+    got = inputs(np.concatenate([np.zeros(10 * FRAME), sine(440)]))
+    assert (got[:10, :WINDOWS] == -7).all() and (got[:10, WINDOWS:] == 0).all()
+    assert got[10, WINDOWS + SHORT, 3 * 48 + 1] > 4
+
+
 def test_the_follower_forgets_by_decibels() -> None:
     """After a loud tone, one 40 dB softer comes back by 2 dB a second."""
     loud, soft = sine(440, 2.0), sine(440, 3.0) * 0.01
