@@ -32,7 +32,7 @@ from dsp.pitch import (
     slow_step,
     tape_room,
 )
-from dsp.settings import number, switch
+from dsp.settings import choice, number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, samples
 
@@ -40,16 +40,21 @@ ROOM = 16  # most events one hop can bring, with much to spare
 PAST = 128  # hops of history: 171 ms
 PITCH_EVERY = samples(10)
 BEND_LEAST = 6  # cents that are worth a bend
+HIGHEST = 96  # note of one line
 
 
 @dataclass(frozen=True, slots=True)
 class NoteSettings:
     enabled: bool = switch(True, "play back the melody that is heard")
+    lines: str = choice("one", ("one", "many"), "follow one line, or all notes that sound together")
     low: float = number(28, 21, 96, "MIDI note", "lowest note to listen for; a higher one decides sooner")
-    high: float = number(84, 21, 96, "MIDI note", "highest note to listen for")
+    high: float = number(
+        84, 21, 108, "MIDI note", "highest note to listen for; one line is followed up to 96"
+    )
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
-    bend: bool = switch(True, "follow vibrato and glides with pitch bend")
+    early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
+    bend: bool = switch(True, "follow vibrato and glides of one line with pitch bend")
     pitch: bool = switch(False, "report the pitch itself every 10 ms")
 
 
@@ -166,9 +171,10 @@ class LineState(NamedTuple):
 def line_params(notes: NoteSettings) -> np.ndarray:
     """The settings as the kernel reads them, shape (1,); assign to ``state.params[...]`` to change them live."""
     params = np.zeros(1, PARAMS)
-    search = pitch_params(notes.low, notes.high)
+    search = pitch_params(notes.low, min(notes.high, HIGHEST))
     daring = notes.sensitivity - 0.5
-    params["enabled"], params["bend"], params["pitch"] = notes.enabled, notes.bend, notes.pitch
+    params["enabled"] = notes.enabled and notes.lines == "one"
+    params["bend"], params["pitch"] = notes.bend, notes.pitch
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
@@ -212,7 +218,7 @@ def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
     """All that the notes of one line remember; `ids` (1,) counts the events of all detectors."""
     attack = np.zeros(1, ATTACK)
     attack["struck"] = -1000
-    search = pitch_params(notes.low, notes.high)
+    search = pitch_params(notes.low, min(notes.high, HIGHEST))
     return LineState(
         params=line_params(notes),
         ids=ids,

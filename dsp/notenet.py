@@ -60,6 +60,9 @@ class NoteWeights(NamedTuple):
     harmonics: np.ndarray  # (harmonics,) semitones from a pitch
     neighbours: np.ndarray  # (neighbours,)
     lags: np.ndarray  # (lags,) frames
+    threshold: np.ndarray  # (lags,) likelihood from which an onset is believed at its decision
+    sure: np.ndarray  # (lags,) and from which it need not wait for a later one
+    over: np.ndarray  # (1,) likelihood of sounding below which a note is over
 
 
 class NoteNetState(NamedTuple):
@@ -119,6 +122,9 @@ def shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         "harmonics": (s["harmonics"],),
         "neighbours": (s["neighbours"],),
         "lags": (s["lags"],),
+        "threshold": (s["lags"],),
+        "sure": (s["lags"],),
+        "over": (1,),
     }
 
 
@@ -186,6 +192,9 @@ def note_weights(arrays: Mapping[str, np.ndarray]) -> NoteWeights:
         whole("harmonics"),
         whole("neighbours"),
         whole("lags"),
+        turned("threshold"),
+        turned("sure"),
+        turned("over"),
     )
 
 

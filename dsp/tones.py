@@ -82,20 +82,24 @@ def tones_state() -> TonesState:
     frequency = bin_frequencies()
     centre = np.array([frequency * size / rate for size, rate in zip(SIZES, RATES, strict=True)])
     half = np.maximum(1.0, centre * (2 ** (1 / (12 * BINS_A_PITCH)) - 1))
-    windows = [asymmetric_window(size, fall) for size, fall in zip(SIZES, FALLS, strict=True)]
+    short, middle, long = SIZES
     return TonesState(
-        *windows,
+        asymmetric_window(short, FALLS[0]),
+        asymmetric_window(middle, FALLS[1]),
+        asymmetric_window(long, FALLS[2]),
         centre.astype(np.float32),
         (1 / half).astype(np.float32),
         np.array([np.searchsorted(frequency, REACH * rate) for rate in RATES]),
         _half_band(),
         np.zeros(2, np.float32),
-        *(np.zeros(size, np.float32) for size in SIZES),
+        np.zeros(short, np.float32),
+        np.zeros(middle, np.float32),
+        np.zeros(long, np.float32),
         np.zeros(1, np.int64),
-        np.zeros(SIZES[2], np.float32),
-        np.zeros(SIZES[2] // 2 + 1, np.float32),
-        fft(SIZES[0]),
-        fft(SIZES[2]),
+        np.zeros(long, np.float32),
+        np.zeros(long // 2 + 1, np.float32),
+        fft(short),
+        fft(long),
         np.zeros((WINDOWS, BINS), np.float32),
         np.zeros(2, np.float32),
         np.zeros((SINCE, WINDOWS, BINS), np.float32),

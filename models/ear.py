@@ -12,11 +12,13 @@ from dsp.kernel import kernel
 from dsp.level import LevelState, level_state, level_step
 from dsp.line import LineState, NoteSettings, line_state, line_step
 from dsp.onset import OnsetSettings
+from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
+from models import notes
 from models.drums import load
 
-EVENTS_PER_HOP = 48  # room kept for what one hop may say
+EVENTS_PER_HOP = 80  # room kept for what one hop may say
 
 
 class EarSettings(Protocol):
@@ -36,6 +38,7 @@ class EarState(NamedTuple):
     level: LevelState
     drums: DrumsState
     line: LineState
+    poly: PolyState
 
 
 def ear_state(settings: EarSettings) -> EarState:
@@ -44,7 +47,7 @@ def ear_state(settings: EarSettings) -> EarState:
     Raises
     ------
     models.drums.WeightsError
-        The weights of the drum ear are not there, or not what was exported.
+        The weights of an ear are not there, or not what was exported.
     """
     ids = np.zeros(1, np.int64)
     return EarState(
@@ -53,6 +56,7 @@ def ear_state(settings: EarSettings) -> EarState:
         level_state(ids),
         drums_state(settings.onset, settings.drums, load(), ids),
         line_state(settings.notes, ids),
+        poly_state(settings.notes, notes.load(), ids),
     )
 
 
@@ -92,6 +96,7 @@ def ear_step(state, x, out):
             n += level_step(state.level, state.hop, out[n:])
             n += drums_step(state.drums, state.hop, out[n:])
             n += line_step(state.line, state.hop, out[n:])
+            n += poly_step(state.poly, state.hop, out[n:])
     state.filled[0] = filled
     return n
 
@@ -99,7 +104,7 @@ def ear_step(state, x, out):
 def ear_adopt(state: EarState, settings: EarSettings) -> None:
     """Take the numbers of `settings` over into a running ear, without forgetting what was heard."""
     fresh = ear_state(settings)
-    for part, new in ((state.drums, fresh.drums), (state.line, fresh.line)):
+    for part, new in ((state.drums, fresh.drums), (state.line, fresh.line), (state.poly, fresh.poly)):
         _adopt(part, new)
 
 

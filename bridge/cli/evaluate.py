@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bridge.evaluate import Pair, Score
     from bridge.preset import Preset
 
-DECISIONS = "3,6,12,25"  # of --curve [ms]
+DECISIONS = {"drums": "3,6,12,25", "notes": "24,32,40,64"}  # of --curve [ms]
 
 EPILOG = """\
 examples:
@@ -23,13 +23,14 @@ examples:
   earwire evaluate drums ~/takes --map v-drums   x.wav with x.mid, as an e-kit wrote it
   earwire evaluate drums ~/takes --noise -45     how much of a bad day is borne
   earwire evaluate notes ~/lines -p voice        x.wav with x.txt, x.csv, x.jsonl or x.mid
+  earwire evaluate notes ~/songs -p piano --curve   SET/x.wav with SET/x.mid: each set for itself, too
   earwire evaluate f0 ~/stems -p voice --json
 
 annotations, one event a line, times in seconds, separated by blanks, tabs or commas:
   onsets  time
   drums   time label [velocity]   a label of ours, a pad of the preset's kit, a family, or a class
                                   or subclass of MDB Drums; velocity 0..1 or 0..127
-  notes   start end note          the MIDI number
+  notes   start end note [velocity]   the MIDI number; velocity 0..1 or 0..127
   f0      time pitch              in Hz, 0 where there is none
 or event lines (.jsonl), or a MIDI file; of that, channel 10 alone counts as drums where it has any.
 
@@ -42,9 +43,10 @@ keys of --json:
   task, preset, sound: {gain_db, lowpass_hz, noise_dbfs},
   files: [{name, seconds, and the rest for this file}], and for all of them together:
   scores     {name: {f, precision, recall, hit, extra, missed}}
-  measures   {name: value}, for f0
+  measures   {name: value}, for f0 and notes
   delay_ms   {p10, median, p90, max, n}, or null
   waited_ms  largest emitted - time
+  sets       {folder: all of these}, where folders of DIR hold several files each; else null
 and for drums:
   labels     {label: as scores}, or null
   macro      mean F of the labels that are struck, or null
@@ -76,10 +78,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--confusion", action="store_true", help="print the whole confusion, not just its commonest")
     add("--json", action="store_true", help="print JSON, for scripts")
-    curve = parser.add_argument_group("F against delay, drums only")
+    curve = parser.add_argument_group("F against delay, drums and notes only")
     curve.add_argument("--curve", action="store_true", help="score at several decisions")
-    curve.add_argument("--decisions", metavar="MS,...", help=f"which ones (default: {DECISIONS})")
-    curve.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw it, too")
+    curve.add_argument("--decisions", metavar="MS,...", help=f"which ones (default: {DECISIONS['drums']})")
+    curve.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw it, too; drums only")
     spoil = parser.add_argument_group("a bad day, done to the sound before it is heard")
     spoil.add_argument("--gain", type=float, default=0.0, metavar="DB", help="louder or softer")
     spoil.add_argument("--lowpass", type=float, metavar="HZ", help="dull: 24 dB an octave are lost above HZ")
@@ -101,7 +103,7 @@ def execute(args: argparse.Namespace) -> int:
     spoiling = Spoiling(args.gain, args.lowpass, args.noise)
     wanted = ["notes.pitch=true"] if args.task == "f0" else []
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
-    at = [[f"drums.decision_ms={ms:g}"] for ms in decisions] or [[]]
+    at = [[f"{args.task}.decision_ms={ms:g}"] for ms in decisions] or [[]]
     presets = [load(name, [*wanted, *args.set, *more]) for more in at]
     known, score = KNOWN[args.task], SCORES[args.task]
     if args.task == "drums":
@@ -145,16 +147,17 @@ def _decisions(args: argparse.Namespace) -> list[float]:
 
     if not (args.curve or args.decisions or args.picture):
         return []
-    if args.task != "drums":
+    if args.task not in DECISIONS:
         raise UsageError(f"a curve is drawn of drums, not of {args.task}")
+    if args.picture and args.task != "drums":
+        raise UsageError("a picture is drawn of drums alone", "leave out --picture")
     if args.picture and args.picture.suffix.lower() != ".svg":
         raise UsageError(f"{args.picture}: that is no name of an .svg file", "such as --picture curve.svg")
+    usual = DECISIONS[args.task]
     try:
-        return sorted({float(ms) for ms in (args.decisions or DECISIONS).split(",")})
+        return sorted({float(ms) for ms in (args.decisions or usual).split(",")})
     except ValueError:
-        raise UsageError(
-            f"--decisions {args.decisions!a} are no times in ms", f"such as {DECISIONS}"
-        ) from None
+        raise UsageError(f"--decisions {args.decisions!a} are no times in ms", f"such as {usual}") from None
 
 
 def _notes(instrument: str) -> dict[int, str]:
@@ -206,7 +209,22 @@ def _listen(
                 scores[k].append(one)
                 files[k].append({"name": pair.name, "seconds": round(heard.seconds, 2), **pooled([one])})
             progress.update(task, completed=(n + 1) * len(presets))
-    return [{"files": f, **pooled(s)} for f, s in zip(files, scores, strict=True)], failed
+    names = [f["name"] for f in files[0]]
+    return [
+        {"files": f, **pooled(s), "sets": _sets(names, s)} for f, s in zip(files, scores, strict=True)
+    ], failed
+
+
+def _sets(names: Sequence[str], scores: Sequence["Score"]) -> dict[str, dict[str, Any]] | None:
+    """Each folder for itself, where folders hold several files each."""
+    from bridge.evaluate import pooled
+
+    folders: dict[str, list[Score]] = {}
+    for name, score in zip(names, scores, strict=True):
+        folders.setdefault(name.rpartition("/")[0], []).append(score)
+    if len(folders) < 2 or max(map(len, folders.values())) < 2:
+        return None
+    return {folder: pooled(some) for folder, some in folders.items()}
 
 
 def _advance(progress: Any, task: Any, done: int, part: float) -> None:

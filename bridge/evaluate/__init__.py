@@ -15,7 +15,10 @@ confusion  what was struck against what was said: first what agrees by label is 
 velocity of hits whose family is right, against the played velocity where the annotation has it.
 refined  all of these again, once the refine events have come.
 notes    the right semitone, begun within 50 (25) ms; "with offset" also ended within 50 ms or
-         20 % of the note's length, whichever is more.
+         20 % of the note's length, whichever is more; "and velocity" also struck as hard, within 0.1
+         of the range played, where the annotation has velocities. Quiet notes are those softer than
+         60 of 127, notes struck again those whose key was struck within the second before; the rank
+         correlation of velocities is each file's own, weighted by its notes.
 f0       raw pitch and chroma accuracy (50 cents), voicing false alarm and overall accuracy, on a
          grid of 5.8 ms; where the reference lists nothing it is unvoiced.
 
@@ -30,8 +33,9 @@ import numpy as np
 
 from bridge.evaluate.drums import score_drums
 from bridge.evaluate.matching import Counts, Score
+from bridge.evaluate.notes import score_notes
 from bridge.evaluate.pooling import pooled
-from bridge.evaluate.scores import GRID, score_f0, score_notes, score_onsets
+from bridge.evaluate.scores import GRID, score_f0, score_onsets
 from bridge.evaluate.truth import KNOWN, Pair, known_drums, notes_read, pairs, readable
 
 SCORES: dict[str, Callable[[Path, np.ndarray], Score]] = {

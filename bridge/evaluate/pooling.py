@@ -21,7 +21,7 @@ def pooled(scores: Sequence[Score]) -> dict[str, Any]:
     -------
     dict
         ``scores``: {name: {f, precision, recall, hit, extra, missed}}; ``measures``: {name: value},
-        f0 only; ``delay_ms``: {p10, median, p90, max, n}, null where nothing matched; ``waited_ms``:
+        of f0 and notes; ``delay_ms``: {p10, median, p90, max, n}, null where nothing matched; ``waited_ms``:
         the largest ``emitted - time``. Of drums also what `_named` returns, and the same as
         ``refined``, with its own ``waited_ms``; null where nothing was refined.
     """

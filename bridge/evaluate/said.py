@@ -58,13 +58,24 @@ def drums_said(events: np.ndarray, labels: Sequence[Label] = LABELS, refined: bo
     ]
 
 
-def notes_said(events: np.ndarray) -> list[tuple[float, float, float, float]]:
-    """(start, end, note, when it was known) of the notes that ended."""
+class SaidNote(NamedTuple):
+    """A note that was heard, and ended."""
+
+    start: float  # [s]
+    end: float
+    note: float  # whole
+    known: float  # [s]
+    velocity: float  # 0..1
+
+
+def notes_said(events: np.ndarray) -> list[SaidNote]:
+    """Notes that ended, in the order of their ends."""
     begun, out = {}, []
     for e in events:
         if e["kind"] == NOTE_ON:
             begun[int(e["id"])] = e
         elif e["kind"] == NOTE_OFF and (on := begun.pop(int(e["ref"]), None)) is not None:
-            times = (on["time"] / RATE, e["time"] / RATE, round(float(on["number"])), on["emitted"] / RATE)
-            out.append((float(times[0]), float(times[1]), float(times[2]), float(times[3])))
+            times = float(on["time"]) / RATE, float(e["time"]) / RATE
+            known, velocity = float(on["emitted"]) / RATE, float(on["value"])
+            out.append(SaidNote(*times, float(round(float(on["number"]))), known, velocity))
     return out

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Strokes, notes and pitch against what is known."""
+"""Strokes and pitch against what is known."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bridge.evaluate.matching import WINDOWS, Counts, Score, compared, empty, merged
-from bridge.evaluate.said import notes_said, onsets_said
-from bridge.evaluate.truth import known_f0, known_notes, known_onsets
+from bridge.evaluate.matching import WINDOWS, Score, compared, empty, merged
+from bridge.evaluate.said import onsets_said
+from bridge.evaluate.truth import known_f0, known_onsets
 from dsp.events import DRUM, NOTE_ON, ONSET, PITCH
 from dsp.units import RATE
 
@@ -26,39 +25,6 @@ def score_onsets(truth: Path, events: np.ndarray) -> Score:
         score.counts["onsets" + suffix] = counts
         if not suffix:
             score.delays.extend(said[j][1] - known[i] for i, j in found)
-    return score
-
-
-def score_notes(truth: Path, events: np.ndarray) -> Score:
-    import mir_eval
-
-    score, known, said = empty(events, (NOTE_ON,)), known_notes(truth), notes_said(events)
-
-    def spans(notes: Sequence[Sequence[float]]) -> np.ndarray:
-        return np.array([[max(0.0, n[0]), max(n[1], n[0] + 0.01)] for n in notes])
-
-    def pitches(notes: Sequence[Sequence[float]]) -> np.ndarray:
-        return np.array([mir_eval.util.midi_to_hz(round(n[2])) for n in notes])
-
-    for name, tolerance, offset in (
-        ("notes", 0.05, None),
-        ("notes 25 ms", 0.025, None),
-        ("notes with offset", 0.05, 0.2),
-    ):
-        found: list[tuple[int, int]] = []
-        if known and said:
-            found = mir_eval.transcription.match_notes(
-                spans(known),
-                pitches(known),
-                spans(said),
-                pitches(said),
-                onset_tolerance=tolerance,
-                pitch_tolerance=49.0,
-                offset_ratio=offset,
-            )
-        score.counts[name] = Counts(len(found), len(said) - len(found), len(known) - len(found))
-        if name == "notes":
-            score.delays.extend(said[j][3] - known[i][0] for i, j in found)
     return score
 
 

@@ -21,6 +21,9 @@ def show(result: dict[str, Any], confusion: bool = False) -> None:
         _scores(console, "", result["scores"], refined and refined["scores"], main)
         songs = ", ".join(f"{f['name']} {f['scores'][main]['f']:.3f}" for f in result["files"])
         console.print(f"F of {main} by file: {songs}", soft_wrap=True)
+    if result.get("sets"):
+        console.print()
+        _sets(console, result["sets"])
     if result.get("labels"):
         console.print()
         _scores(console, "label, 50 ms", result["labels"], refined and refined["labels"])
@@ -32,7 +35,7 @@ def show(result: dict[str, Any], confusion: bool = False) -> None:
     if result.get("velocity"):
         _velocity(console, result, refined)
     for name, value in result["measures"].items():
-        console.print(f"{name:<22}{value:.3f}")
+        console.print(f"{name:<30}{value:.3f}")
     if delay := result["delay_ms"]:
         console.print(
             f"delay: median {delay['median']:.1f} ms, 10 % within {delay['p10']:.1f} ms, "
@@ -49,6 +52,11 @@ def show_curve(result: dict[str, Any]) -> None:
 
     console = _console()
     rows = result["curve"]
+    if result["task"] == "notes":
+        _note_curve(console, rows)
+        console.print("times in ms; p10 to p90: from the beginning of a note until it is known")
+        console.print(heard(result["files"], result["preset"], result.get("sound")))
+        return
     struck = [
         f for f in FAMILIES if any(row["scores"][f]["hit"] + row["scores"][f]["missed"] for row in rows)
     ]
@@ -68,6 +76,44 @@ def show_curve(result: dict[str, Any]) -> None:
     labels = "; labels: macro F" if named else ""
     console.print(f"times in ms; p10 to p90: from the stroke until it is named{labels}")
     console.print(heard(result["files"], result["preset"], result.get("sound")))
+
+
+def _note_curve(console: Any, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    names = [name for name in rows[0]["scores"] if name != "notes"]
+    sets = list(rows[0]["sets"] or [])
+    table = Table(
+        "decision", "p10", "median", "p90", "F", *(name.removeprefix("notes ") for name in names), *sets,
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for column in table.columns:
+        column.justify = "right"
+    table.columns[4].style = "bold"
+    for row in rows:
+        delay = row["delay_ms"]
+        delays = [f"{delay[key]:.1f}" if delay else "-" for key in ("p10", "median", "p90")]
+        figures = [f"{row['scores'][name]['f']:.3f}" for name in ("notes", *names)]
+        figures += [f"{row['sets'][name]['scores']['notes']['f']:.3f}" for name in sets]
+        table.add_row(f"{row['decision_ms']:g}", *delays, *figures)
+    console.print(table)
+
+
+def _sets(console: Any, sets: dict[str, dict[str, Any]]) -> None:
+    """F of each folder, and how long it took."""
+    from rich.table import Table
+
+    names = list(next(iter(sets.values()))["scores"])
+    measures = list(dict.fromkeys(name for one in sets.values() for name in one["measures"]))
+    table = Table("F by folder", *names, *measures, "median delay", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for folder, one in sets.items():
+        figures = [f"{one['scores'][name]['f']:.3f}" if name in one["scores"] else "-" for name in names]
+        figures += [f"{one['measures'][m]:.3f}" if m in one["measures"] else "-" for m in measures]
+        delay = f"{one['delay_ms']['median']:.1f}" if one["delay_ms"] else "-"
+        table.add_row(folder or ".", *figures, delay)
+    console.print(table)
 
 
 def heard(files: list[dict[str, Any]], preset: str, sound: dict[str, Any] | None = None) -> str:

@@ -271,9 +271,9 @@ def _struck(word: str, labels: Sequence[Label]) -> tuple[str, str]:
     return OTHER, OTHER
 
 
-def _velocities(rows: Sequence[Sequence[str]]) -> list[float]:
-    """The third column, 0..1, if that is what it holds; of MIDI where it goes beyond 1."""
-    column = [_float(row[2]) if len(row) > 2 else math.nan for row in rows]
+def _velocities(rows: Sequence[Sequence[str]], at: int = 2) -> list[float]:
+    """A column of velocities, 0..1, if that is what it holds; of MIDI where it goes beyond 1."""
+    column = [_float(row[at]) if len(row) > at else math.nan for row in rows]
     most = max((v for v in column if not math.isnan(v)), default=0.0)
     if most > 127 or any(v < 0 for v in column):
         return [math.nan] * len(column)
@@ -285,14 +285,17 @@ def names_labels(hits: Iterable[Hit]) -> bool:
     return all(hit.label for hit in hits)
 
 
-def known_notes(path: Path) -> list[tuple[float, float, float]]:
-    """(start, end [s], MIDI note)."""
+def known_notes(path: Path) -> list[tuple[float, float, float, float]]:
+    """(start, end [s], MIDI note, velocity 0..1 or NaN where it is not told)."""
     if path.suffix == ".jsonl":
-        return [(on, off, note) for on, off, note, _ in notes_said(_events(path))]
+        return [(n.start, n.end, n.note, n.velocity) for n in notes_said(_events(path))]
     if path.suffix == ".mid":
-        return [(n.start, n.end, float(n.note)) for n in _midi_notes(path) if n.channel != DRUM_CHANNEL]
-    rows = [[_number(path, field) for field in row[:3]] for row in _rows(path, 3)]
-    return [(start, end, note) for start, end, note in rows]
+        played = (n for n in _midi_notes(path) if n.channel != DRUM_CHANNEL)
+        return [(n.start, n.end, float(n.note), n.velocity) for n in played]
+    rows = _rows(path, 3)
+    spans = [[_number(path, field) for field in row[:3]] for row in rows]
+    velocities = _velocities(rows, 3)
+    return [(*span, velocity) for span, velocity in zip(spans, velocities, strict=True)]  # type: ignore[misc]
 
 
 def known_f0(path: Path) -> np.ndarray:

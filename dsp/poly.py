@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notes of all that sounds together: when to believe the learned ear, and when a note is over.
+
+Each head of the net speaks of what began a fixed while ago; the decision chooses the
+head. A pitch whose likelihood climbs through its threshold begins a note, and may
+begin another once it fell well below. Where earlier heads are sure they need not wait.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.kernel import kernel
+from dsp.line import NoteSettings
+from dsp.net import sigmoid
+from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
+from dsp.stage import KernelStage, Spec
+from dsp.tones import FRAME, LOWEST, PITCHES, TonesState, relate, tones_forget, tones_hop, tones_state
+from dsp.units import HOP, samples
+
+ROOM = 32  # most events a hop can bring
+REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
+REFRACTORY = samples(48)  # shortest time between two notes of one pitch
+PAST = 16  # frames of which the sounding is remembered
+SOFTEST = np.float32(0.01)
+
+POLY_PARAMS = np.dtype(
+    [
+        ("enabled", "i8"),
+        ("decision", "i8"),  # [samples]
+        ("lowest", "i8"),  # first and last row of the pitches that are listened for
+        ("highest", "i8"),
+        ("early", "i8"),  # 1 where a head that is sure need not wait
+        ("reluctance", "f4"),  # times the odds that a threshold asks for
+        ("gate", "f4"),  # least power of what sounds
+    ],
+    align=True,
+)
+
+
+class PolyState(NamedTuple):
+    params: np.ndarray  # (1,) POLY_PARAMS
+    ids: np.ndarray  # (1,) last event id, shared with the other detectors
+    clock: np.ndarray  # (2,) samples and frames heard
+    asleep: np.ndarray  # (1,) 1 after hops that were not heard
+    tones: TonesState
+    net: NoteNetState
+    said: np.ndarray  # (lags + 2, PITCHES) logits of the newest frame
+    threshold: np.ndarray  # (lags,) likelihood from which an onset is believed
+    sure: np.ndarray  # (lags,) and from which it need not wait
+    over: np.ndarray  # (1,) likelihood of sounding below which a note is over
+    armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
+    id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
+    began: np.ndarray  # (PITCHES,) when the newest note began [samples]
+    sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
+
+
+def poly_params(notes: NoteSettings) -> np.ndarray:
+    """What the kernel reads of the settings, shape (1,)."""
+    params = np.zeros(1, POLY_PARAMS)
+    params["enabled"] = notes.enabled and notes.lines == "many"
+    params["decision"] = samples(notes.decision_ms)
+    params["lowest"] = max(0, int(np.ceil(notes.low)) - LOWEST)
+    params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
+    params["early"] = notes.early
+    params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
+    params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
+    return params
+
+
+def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> PolyState:
+    """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors."""
+    lags = len(weights.lags)
+    return PolyState(
+        poly_params(notes),
+        ids,
+        np.zeros(2, np.int64),
+        np.zeros(1, np.int64),
+        tones_state(),
+        notenet_state(weights),
+        np.zeros((lags + 2, PITCHES), np.float32),
+        weights.threshold.copy(),
+        weights.sure.copy(),
+        weights.over.copy(),
+        np.ones((lags, PITCHES), np.int64),
+        np.zeros(PITCHES, np.int64),
+        np.full(PITCHES, -(1 << 40)),
+        np.zeros((PAST, PITCHES), np.float32),
+    )
+
+
+@kernel
+def _head(lags, decision):
+    """Row of the longest lag that the decision leaves time for, however the frames fall."""
+    row = 0
+    for other in range(len(lags)):
+        if (lags[other] + 1) * FRAME <= decision + FRAME // 2:
+            row = other
+    return row
+
+
+@kernel
+def _asked(learned, reluctance):
+    """A threshold, with its odds made longer."""
+    odds = reluctance * learned
+    return odds / (np.float32(1) - learned + odds)
+
+
+@kernel
+def _write(event, ids, ref, time, now, kind, pitch, value, confidence):
+    ids[0] += 1
+    event.id = ids[0]
+    event.ref = ref
+    event.time = time
+    event.emitted = now
+    event.kind = kind
+    event.channel = 1
+    event.label = -1
+    event.number = pitch + LOWEST
+    event.value = value
+    event.confidence = confidence
+    return ids[0]
+
+
+@kernel
+def _ended(state, pitch, now, frame):
+    """When the note that is over ended [samples]: where it was last likely to sound."""
+    over, back = state.over[0], 1
+    while back < PAST - 1 and state.sounded[(frame - back) % PAST, pitch] < over:
+        back += 1
+    time = now - (back - 1 + SOUNDING_LAG) * FRAME - FRAME // 2
+    return max(time, state.began[pitch] + HOP, now - state.params[0].decision)
+
+
+@kernel
+def _hold(state, now, frame, out, n):
+    """End the notes that no longer sound."""
+    most = n + ROOM // 2
+    sounded, over = state.sounded, state.over[0]
+    for pitch in range(PITCHES):
+        if state.id[pitch] == 0 or n >= most:
+            continue
+        still = max(sounded[frame % PAST, pitch], sounded[(frame - 1) % PAST, pitch])
+        if still < over and state.began[pitch] + 2 * HOP < now:
+            time = _ended(state, pitch, now, frame)
+            _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), still)
+            n += 1
+            state.id[pitch] = 0
+    return n
+
+
+@kernel
+def _begin(state, pitch, time, now, confidence, out, n):
+    """Begin a note, and end the one that it strikes anew."""
+    if state.id[pitch]:
+        _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), confidence)
+        n += 1
+    velocity = max(sigmoid(state.said[len(state.said) - 1, pitch]), SOFTEST)
+    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, pitch, velocity, confidence)
+    state.began[pitch] = time
+    return n + 1
+
+
+@kernel
+def poly_frame(state, loud, now, out, n):
+    """Decide on what the net said of one more frame, ``state.said``; the number of events in `out` then.
+
+    Parameters
+    ----------
+    state : PolyState
+    loud : bool
+        Whether there is anything to be heard.
+    now : int
+        Clock at the end of the frame [samples].
+    out : array of EVENT
+        Holds `n` already.
+
+    Notes
+    -----
+    Realtime: O(pitches * lags), no allocation.
+    """
+    p, said, lags = state.params[0], state.said, state.net.weights.lags
+    frame = state.clock[1]
+    state.clock[1] += 1
+    sounding = said[len(lags)]
+    for pitch in range(PITCHES):
+        state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
+    last, most = _head(lags, p.decision), n + ROOM - 2
+    n = _hold(state, now, frame, out, n)
+    for row in range(last, -1, -1):
+        if row < last and not p.early:
+            break
+        asked = _asked(state.threshold[row] if row == last else state.sure[row], p.reluctance)
+        for pitch in range(p.lowest, p.highest + 1):
+            likely = sigmoid(said[row, pitch])
+            if likely < REARM * asked:
+                state.armed[row, pitch] = 1
+            if likely < asked or not state.armed[row, pitch] or n > most:
+                continue
+            state.armed[row, pitch] = 0
+            expected = now - lags[row] * FRAME - FRAME // 2
+            if expected - state.began[pitch] < REFRACTORY or not loud:
+                continue
+            time = max(expected, now - p.decision, 0)
+            n = _begin(state, pitch, time, now, likely, out, n)
+    return n
+
+
+@kernel
+def _silence(state, now, out, n):
+    """End what sounds, and sleep once all has ended; the number of events in `out` then."""
+    most = n + ROOM
+    for pitch in range(PITCHES):
+        if state.id[pitch]:
+            if n == most:
+                return n
+            _write(
+                out[n], state.ids, state.id[pitch], now, now, NOTE_OFF, pitch, np.float32(0), np.float32(1)
+            )
+            state.id[pitch] = 0
+            n += 1
+    state.asleep[0] = 1
+    return n
+
+
+@kernel
+def poly_wake(state):
+    """Hops were not heard: what was before them counts no more."""
+    state.asleep[0] = 0
+    tones_forget(state.tones)
+    notenet_forget(state.net)
+    for pitch in range(PITCHES):
+        for row in range(len(state.armed)):
+            state.armed[row, pitch] = 1
+
+
+@kernel
+def poly_step(state, x, out):
+    """Notes of each hop, x (n, HOP) -> events in `out`, at most ROOM a hop; returns how many.
+
+    Notes
+    -----
+    Adds no delay of its own: a note is out within its decision. Realtime: O(n),
+    a frame of the net every 8 ms, no allocation.
+    """
+    p, tones = state.params[0], state.tones
+    n = 0
+    for k in range(len(x)):
+        state.clock[0] += HOP
+        now = state.clock[0]
+        if not p.enabled:
+            if not state.asleep[0]:
+                n = _silence(state, now, out, n)
+            continue
+        if state.asleep[0]:
+            poly_wake(state)
+        if not tones_hop(tones, x[k]):
+            continue
+        relate(tones.power, tones.follower, tones.past, tones.inputs)
+        notenet_frame(state.net, tones.inputs, state.said)
+        loud = np.float32(0)
+        for i in range(tones.power.shape[1]):
+            loud += tones.power[1, i]
+        n = poly_frame(state, loud > p.gate, now, out, n)
+    return n
+
+
+class Poly(KernelStage):
+    """Hops of audio in, notes of all that sounds together out."""
+
+    step = staticmethod(poly_step)
+
+    def __init__(self, weights: NoteWeights, settings: NoteSettings) -> None:
+        self.weights, self.settings = weights, settings
+
+    def prepare(self, *specs: Spec) -> Spec:
+        (spec,) = specs
+        out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
+        state = poly_state(self.settings, self.weights, np.zeros(1, np.int64))
+        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
+        return out
