@@ -188,7 +188,7 @@ def soundfont_kit(path: Path, program: int) -> Iterator[tuple[str, Takes]]:
     yield from _voices(found)
 
 
-def shelf(oneshots: Path | None, *, held_out: bool = False) -> Shelf:
+def shelf(oneshots: Path | None, *, held_out: bool = False, soundfonts: bool = True) -> Shelf:
     """All kits to train on (`oneshots`: the folder of sample folders), or all that only test."""
     kits: dict[str, Iterator[tuple[str, Takes]]] = {}
     for folder in sorted(HYDROGEN.iterdir()) if HYDROGEN.is_dir() else ():
@@ -197,7 +197,7 @@ def shelf(oneshots: Path | None, *, held_out: bool = False) -> Shelf:
     if not held_out:
         for folder in sorted(p for p in oneshots.iterdir() if p.is_dir()) if oneshots else ():
             kits[folder.name] = folder_kit(folder)
-        for name, path in SOUNDFONTS.items():
+        for name, path in SOUNDFONTS.items() if soundfonts else ():
             for program in PROGRAMS if path.exists() else ():
                 kits[f"{name}{program}"] = soundfont_kit(path, program)
     found: Shelf = {}
