@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notes of all that sounds together, decided on what a net is made to say."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.line import NoteSettings
+from dsp.notenet import note_weights
+from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
+from dsp.stage import Spec
+from dsp.tones import FRAME, LOWEST, PITCHES
+from dsp.units import HOP, samples
+from tests.contract import forbidden_calls, verify_contract
+from tests.noteweights import LAGS, random_arrays
+from tests.test_notenet import SPEC, hops
+
+SOUNDING, VELOCITY = len(LAGS), len(LAGS) + 1
+SURE, NEVER = 6.0, -8.0  # logits
+A4 = 69 - LOWEST
+
+
+def weights(threshold: float = 0.5, sure: float = 0.95, over: float = 0.3) -> Any:
+    arrays = random_arrays()
+    arrays["threshold"][:], arrays["sure"][:], arrays["over"][:] = threshold, sure, over
+    return note_weights(arrays)
+
+
+class Listener:
+    """Lets `poly_frame` hear what a script says, frame by frame."""
+
+    def __init__(self, loud: bool = True, **settings: Any) -> None:
+        given = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
+        self.settings = NoteSettings(**given)
+        self.state = poly_state(self.settings, weights(), np.zeros(1, np.int64))
+        self.loud, self.frame = loud, 0
+        self.events = np.zeros(0, EVENT)
+
+    def hear(self, frames: int, *said: tuple[int, int, float]) -> np.ndarray:
+        """Events of some frames at which the net says (row, pitch, logit) and nothing else."""
+        first, out = len(self.events), np.zeros(4 * ROOM, EVENT)
+        for _ in range(frames):
+            self.frame += 1
+            self.state.said[:] = NEVER
+            self.state.said[VELOCITY] = 0.0
+            for row, pitch, logit in said:
+                self.state.said[row, pitch] = logit
+            n = poly_frame(self.state, self.loud, self.frame * FRAME, out, 1)
+            self.events = np.append(self.events, out[1:n])
+        return self.events[first:]
+
+    def play(self, pitch: int, frames: int = 20, velocity: float = 0.0) -> None:
+        """A note as the net would tell it: each head in its time, then that it sounds, then nothing."""
+        for frame in range(max(frames + 1, LAGS[-1] + 2)):
+            said = [(row, pitch, SURE) for row, lag in enumerate(LAGS) if frame in (lag, lag + 1)]
+            sounds = (SOUNDING, pitch, SURE if 1 <= frame <= frames else NEVER)
+            self.hear(1, *said, sounds, (VELOCITY, pitch, velocity))
+
+
+def kinds(events: np.ndarray) -> list[tuple[int, int]]:
+    return [(int(e["kind"]), round(float(e["number"]))) for e in events]
+
+
+@pytest.mark.parametrize(("decision", "lag"), [(10, 2), (24, 2), (32, 3), (40, 4), (60, 7), (120, 7)])
+def test_the_decision_chooses_the_head(decision: float, lag: int) -> None:
+    ear = Listener(decision_ms=decision)
+    ear.hear(30)
+    ear.play(A4)
+    (on,) = ear.events[ear.events["kind"] == NOTE_ON]
+    assert on["emitted"] == (30 + lag + 1) * FRAME  # the onset lay in the 31st frame
+    late = samples(decision) - lag * FRAME - FRAME // 2
+    assert on["time"] == 30 * FRAME + FRAME // 2 + max(0, -late)
+    assert (on["number"], on["value"], on["channel"]) == (69, 0.5, 1)
+
+
+def test_a_note_lasts_as_long_as_it_sounds() -> None:
+    ear = Listener()
+    ear.hear(10)
+    ear.play(A4, frames=30)
+    ear.hear(20)
+    assert kinds(ear.events) == [(NOTE_ON, 69), (NOTE_OFF, 69)]
+    on, off = ear.events
+    assert off["ref"] == on["id"]
+    assert abs((off["time"] - on["time"]) - 30 * FRAME) <= FRAME
+    assert 0 <= off["emitted"] - off["time"] <= samples(40)
+
+
+def test_a_note_that_is_over_before_it_is_decided_is_short() -> None:
+    ear = Listener(decision_ms=60)
+    ear.hear(10)
+    ear.play(A4, frames=4)
+    ear.hear(20)
+    on, off = ear.events
+    assert 0 < off["time"] - on["time"] <= 6 * FRAME
+    assert off["emitted"] - on["emitted"] <= 2 * FRAME
+
+
+def test_a_key_struck_again_ends_and_begins_at_once() -> None:
+    ear = Listener()
+    ear.hear(10)
+    for _ in range(2):
+        for frame in range(15):
+            struck = [(row, A4, SURE) for row, lag in enumerate(LAGS) if frame in (lag, lag + 1)]
+            ear.hear(1, *struck, (SOUNDING, A4, SURE))
+    assert kinds(ear.events) == [(NOTE_ON, 69), (NOTE_OFF, 69), (NOTE_ON, 69)]
+    first, off, second = ear.events
+    assert off["ref"] == first["id"] and off["time"] == second["time"]
+    assert second["time"] - first["time"] == 15 * FRAME
+
+
+def test_a_head_in_doubt_does_not_chatter() -> None:
+    ear = Listener()
+    row = LAGS.index(4)
+    for k in range(40):
+        ear.hear(1, (row, A4, 0.3 * (-1) ** k), (SOUNDING, A4, SURE))
+    assert kinds(ear.events) == [(NOTE_ON, 69)]
+
+
+def test_early_heads_that_are_sure_need_not_wait() -> None:
+    for early, lag in ((False, 7), (True, 2)):
+        ear = Listener(decision_ms=60, early=early)
+        ear.hear(20)
+        ear.play(A4)
+        (on,) = ear.events[ear.events["kind"] == NOTE_ON]  # and no later head says it again
+        assert on["emitted"] == (20 + lag + 1) * FRAME
+    ear = Listener(decision_ms=60, early=True)
+    ear.hear(20, (0, A4, 1.0))  # likely, yet not sure
+    assert len(ear.events) == 0
+
+
+def test_only_the_range_is_listened_to() -> None:
+    ear = Listener(low=60, high=72)
+    ear.hear(10)
+    row = LAGS.index(4)
+    ear.hear(3, *((row, pitch, SURE) for pitch in (59 - LOWEST, 60 - LOWEST, 72 - LOWEST, 73 - LOWEST)))
+    assert {round(float(e["number"])) for e in ear.events} == {60, 72}
+    params = poly_params(NoteSettings(low=21, high=108))[0]
+    assert (params["lowest"], params["highest"]) == (0, PITCHES - 1)
+
+
+def test_nothing_begins_in_silence() -> None:
+    ear = Listener(loud=False)
+    ear.hear(10)
+    ear.play(A4)
+    assert len(ear.events) == 0
+
+
+def test_sensitivity_moves_the_threshold() -> None:
+    row = LAGS.index(4)
+    for sensitivity, notes in ((0.1, 0), (0.5, 1), (0.9, 1)):
+        ear = Listener(sensitivity=sensitivity)
+        ear.hear(5, (row, A4, 0.4))
+        assert (ear.events["kind"] == NOTE_ON).sum() == notes
+
+
+def test_all_keys_at_once_find_room() -> None:
+    ear, row = Listener(), LAGS.index(4)
+    most = 0
+    for _ in range(8):
+        got = ear.hear(1, *((row, pitch, SURE) for pitch in range(PITCHES)), *_sounding())
+        most = max(most, len(got))
+    assert (ear.events["kind"] == NOTE_ON).sum() == PITCHES and 0 < most <= ROOM
+    ear.hear(20)
+    assert (ear.events["kind"] == NOTE_OFF).sum() == PITCHES
+
+
+def _sounding() -> list[tuple[int, int, float]]:
+    return [(SOUNDING, pitch, SURE) for pitch in range(PITCHES)]
+
+
+def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
+    state = poly_state(NoteSettings(lines="many"), weights(), np.zeros(1, np.int64))
+    out = np.zeros(ROOM * 200, EVENT)
+    state.id[40], state.id[50] = 7, 8
+    state.params[...] = poly_params(NoteSettings(lines="one"))
+    n = poly_step(state, np.zeros((4, HOP), np.float32), out)
+    assert kinds(out[:n]) == [(NOTE_OFF, 40 + LOWEST), (NOTE_OFF, 50 + LOWEST)]
+    assert out["ref"][:n].tolist() == [7, 8] and (out["emitted"][:n] == HOP).all()
+    state.params[...] = poly_params(NoteSettings(lines="many"))
+    x = hops(1.0)
+    fresh = poly_state(NoteSettings(lines="many"), weights(), np.zeros(1, np.int64))
+    expected = np.zeros(ROOM * len(x), EVENT)
+    m = poly_step(fresh, np.concatenate([np.zeros((2, HOP), np.float32), x]), expected)
+    state.ids[0] = 0
+    n = poly_step(state, np.concatenate([np.zeros((2, HOP), np.float32), x]), out)
+    assert n == m > 4
+    np.testing.assert_array_equal(out[:n]["number"], expected[:m]["number"])  # what was before is forgotten
+
+
+def test_contract() -> None:
+    settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True)
+    events = verify_contract(lambda: Poly(weights(0.45, 0.5), settings), hops(), SPEC, [1, 2, 7, 100, 101])
+    assert (events["emitted"] - events["time"] <= samples(40)).all()
+    on, off = (events[events["kind"] == kind] for kind in (NOTE_ON, NOTE_OFF))
+    assert len(on) > 5 and len(off) > 5
+    assert set(off["ref"]) <= set(on["id"])
+
+
+def test_it_allocates_nothing() -> None:
+    Poly(weights(), NoteSettings(lines="many")).prepare(Spec(hop=HOP, shape=(HOP,)))
+    assert forbidden_calls(poly_step) == []
