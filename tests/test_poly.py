@@ -32,7 +32,7 @@ class Listener:
     """Lets `poly_frame` hear what a script says, frame by frame."""
 
     def __init__(self, loud: bool = True, **settings: Any) -> None:
-        given = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
+        given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
         self.state = poly_state(self.settings, weights(), np.zeros(1, np.int64))
         self.loud, self.frame = loud, 0

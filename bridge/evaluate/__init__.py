@@ -36,7 +36,7 @@ from bridge.evaluate.matching import Counts, Score
 from bridge.evaluate.notes import score_notes
 from bridge.evaluate.pooling import pooled
 from bridge.evaluate.scores import GRID, score_f0, score_onsets
-from bridge.evaluate.truth import KNOWN, Pair, known_drums, notes_read, pairs, readable
+from bridge.evaluate.truth import KNOWN, Pair, known_drums, known_notes, notes_read, pairs, readable
 
 SCORES: dict[str, Callable[[Path, np.ndarray], Score]] = {
     "onsets": score_onsets,
@@ -55,6 +55,7 @@ __all__ = [
     "Pair",
     "Score",
     "known_drums",
+    "known_notes",
     "notes_read",
     "pairs",
     "pooled",
