@@ -20,7 +20,7 @@ from bridge.toml_lines import key_lines
 from dsp.events import LABELS
 from tests.conftest import ROOT, environment
 
-SHIPPED = ("drums", "bass", "guitar", "visuals", "voice")
+SHIPPED = ("drums", "bass", "guitar", "mix", "piano", "visuals", "voice", "winds-strings")
 KEYS = {row.key: row for row in presets.keys()}  # noqa: SIM118 - a function, not a dict's
 
 
@@ -78,7 +78,7 @@ def test_ranges_named_in_comments_are_the_ranges(name):
 
 
 def test_shipped_presets_do_what_their_names_say():
-    drums, bass, guitar, visuals, voice = map(load, SHIPPED)
+    drums, bass, guitar, mix, piano, visuals, voice, winds = map(load, SHIPPED)
     assert (drums.onset.decision_ms, drums.drums.decision_ms, drums.notes.enabled) == (8, 12, False)
     assert drums.onset.enabled and drums.drums.enabled and drums.mode == "constant"
     for line in (bass, guitar, voice):
@@ -86,6 +86,10 @@ def test_shipped_presets_do_what_their_names_say():
     assert (voice.notes.low, voice.notes.high, voice.midi.bend_range) == (36, 84, 12)
     assert (guitar.notes.low, guitar.notes.high) == (40, 88)
     assert (bass.notes.low, bass.notes.high) == (28, 67)
+    for many in (mix, piano, winds):
+        assert many.notes.enabled and many.notes.lines == "many" and not many.drums.enabled
+    assert (piano.notes.low, piano.notes.high) == (21, 108)
+    assert {line.notes.lines for line in (bass, guitar, voice, visuals)} == {"one"}
     assert visuals.onset.enabled and visuals.drums.enabled and visuals.notes.enabled
     assert visuals.osc.targets == ("127.0.0.1:9000",) and visuals.osc.level
 
