@@ -24,6 +24,7 @@ REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begi
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
 SOFTEST = np.float32(0.01)
+NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
 
 POLY_PARAMS = np.dtype(
     [
@@ -54,6 +55,7 @@ class PolyState(NamedTuple):
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
     began: np.ndarray  # (PITCHES,) when the newest note began [samples]
     sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
+    rumour: np.ndarray  # (PAST, PITCHES) likelihood of an onset by the earliest head
 
 
 def poly_params(notes: NoteSettings) -> np.ndarray:
@@ -86,6 +88,7 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
         np.full(PITCHES, -(1 << 40)),
+        np.zeros((PAST, PITCHES), np.float32),
         np.zeros((PAST, PITCHES), np.float32),
     )
 
@@ -151,6 +154,23 @@ def _hold(state, now, frame, out, n):
 
 
 @kernel
+def _started(state, pitch, lag, frame):
+    """Frames since a note began that a head `lag` frames late now believes in.
+
+    A head may speak a frame sooner or later than it should; where the earliest
+    head rose most tells by how much.
+    """
+    rumour, first = state.rumour, state.net.weights.lags[0]
+    best, most = lag, NEWS
+    for since in range(max(first, lag - 2), lag + 2):
+        at = frame - since + first
+        rise = rumour[at % PAST, pitch] - rumour[(at - 1) % PAST, pitch]
+        if rise > most:
+            best, most = since, rise
+    return best
+
+
+@kernel
 def _begin(state, pitch, time, now, confidence, out, n):
     """Begin a note, and end the one that it strikes anew."""
     if state.id[pitch]:
@@ -186,6 +206,7 @@ def poly_frame(state, loud, now, out, n):
     sounding = said[len(lags)]
     for pitch in range(PITCHES):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
+        state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
     last, most = _head(lags, p.decision), n + ROOM - 2
     n = _hold(state, now, frame, out, n)
     for row in range(last, -1, -1):
@@ -199,7 +220,7 @@ def poly_frame(state, loud, now, out, n):
             if likely < asked or not state.armed[row, pitch] or n > most:
                 continue
             state.armed[row, pitch] = 0
-            expected = now - lags[row] * FRAME - FRAME // 2
+            expected = now - _started(state, pitch, lags[row], frame) * FRAME - FRAME // 2
             if expected - state.began[pitch] < REFRACTORY or not loud:
                 continue
             time = max(expected, now - p.decision, 0)
@@ -233,6 +254,9 @@ def poly_wake(state):
     for pitch in range(PITCHES):
         for row in range(len(state.armed)):
             state.armed[row, pitch] = 1
+        for frame in range(PAST):
+            state.sounded[frame, pitch] = np.float32(0)
+            state.rumour[frame, pitch] = np.float32(0)
 
 
 @kernel

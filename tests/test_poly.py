@@ -75,6 +75,20 @@ def test_the_decision_chooses_the_head(decision: float, lag: int) -> None:
     assert (on["number"], on["value"], on["channel"]) == (69, 0.5, 1)
 
 
+@pytest.mark.parametrize("shift", [-2, -1, 0, 1])
+def test_the_earliest_head_says_when_a_note_began(shift: int) -> None:
+    """A later head that speaks out of turn decides sooner or later, and moves nothing."""
+    ear = Listener(decision_ms=60)
+    ear.hear(20)
+    for frame in range(12):
+        said = [(0, A4, SURE)] if frame in (LAGS[0], LAGS[0] + 1) else []
+        said += [(3, A4, SURE)] if frame in (LAGS[3] + shift, LAGS[3] + shift + 1) else []
+        ear.hear(1, *said, (SOUNDING, A4, SURE))
+    (on,) = ear.events
+    assert on["emitted"] == (20 + LAGS[3] + shift + 1) * FRAME
+    assert on["time"] == max(20 * FRAME + FRAME // 2, on["emitted"] - samples(60))
+
+
 def test_a_note_lasts_as_long_as_it_sounds() -> None:
     ear = Listener()
     ear.hear(10)

@@ -123,7 +123,9 @@ def test_the_presets_shown_load(tmp_path):
             from bridge.plugins import PluginChain
 
             assert PluginChain(preset.plugins, RATE).delay < RATE / 100
-    assert {"drums", "voice", "guitar", "bass", "piano", "winds-strings", "mix", "visuals"} == set(presets.shipped())
+    assert {"drums", "voice", "guitar", "bass", "piano", "winds-strings", "mix", "visuals"} == set(
+        presets.shipped()
+    )
     assert set(presets.shipped()) <= set(SPOKEN)
 
 
@@ -178,7 +180,9 @@ def test_the_event_lines_are_real():
 
 
 def test_the_latencies_declared_are_declared():
-    rows = re.findall(r"^\| ((?:`[\w-]+`(?:, )?)+) \| .*? \| (\d+) ms \| ([\d.]+) ms \|", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| ((?:`[\w-]+`(?:, )?)+) \| .*? \| (\d+) ms \| ([\d.]+) ms \|", README, re.MULTILINE
+    )
     assert len(rows) == 5
     for names, waits, constant in rows:
         for name in re.findall(r"`([\w-]+)`", names):
