@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.bands import Triangles, under
 from dsp.fft import FFT, fft, power_spectrum
+from dsp.frame import asymmetric_window, windowed
 from dsp.kernel import kernel
-from dsp.spectrum import asymmetric_window
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE, hz
 
@@ -46,9 +47,9 @@ class TonesState(NamedTuple):
     short_window: np.ndarray  # (SIZES[0],)
     middle_window: np.ndarray  # (SIZES[1],)
     long_window: np.ndarray  # (SIZES[2],)
-    centre: np.ndarray  # (WINDOWS, BINS) of each triangle [bins of the transform]
-    slope: np.ndarray  # (WINDOWS, BINS) of its sides, a bin
-    reach: np.ndarray  # (WINDOWS,) bins a window is used for
+    short_triangles: Triangles  # as many as a window is used for, a bin each
+    middle_triangles: Triangles
+    long_triangles: Triangles
     taps: np.ndarray  # (TAPS,)
     still: np.ndarray  # (2,) last sample before and after DC was taken away
     short: np.ndarray  # (SIZES[0],) newest samples at RATES[0], oldest first
@@ -77,19 +78,31 @@ def _half_band() -> np.ndarray:
     return (taps / taps.sum()).astype(np.float32)
 
 
+def _triangles(window: int) -> Triangles:
+    """Bins within the reach of a window, each a triangle of height 1; DC counts for nothing."""
+    frequency = bin_frequencies()
+    centres = frequency[frequency < REACH * RATES[window]] * SIZES[window] / RATES[window]
+    first, weights = [], []
+    for centre, half in zip(
+        centres, np.maximum(1, centres * (2 ** (1 / (12 * BINS_A_PITCH)) - 1)), strict=True
+    ):
+        bins = np.arange(max(1, int(np.ceil(centre - half))), int(centre + half) + 1)
+        first.append(int(bins[0]))
+        weights.append(np.maximum(1 - np.abs(bins - centre) / half, 0))
+    start = np.cumsum([0] + [len(w) for w in weights])
+    return Triangles(np.array(first), start, np.concatenate(weights).astype(np.float32))
+
+
 def tones_state() -> TonesState:
     """Tones that have heard nothing."""
-    frequency = bin_frequencies()
-    centre = np.array([frequency * size / rate for size, rate in zip(SIZES, RATES, strict=True)])
-    half = np.maximum(1.0, centre * (2 ** (1 / (12 * BINS_A_PITCH)) - 1))
     short, middle, long = SIZES
     return TonesState(
         asymmetric_window(short, FALLS[0]),
         asymmetric_window(middle, FALLS[1]),
         asymmetric_window(long, FALLS[2]),
-        centre.astype(np.float32),
-        (1 / half).astype(np.float32),
-        np.array([np.searchsorted(frequency, REACH * rate) for rate in RATES]),
+        _triangles(0),
+        _triangles(1),
+        _triangles(2),
         _half_band(),
         np.zeros(2, np.float32),
         np.zeros(short, np.float32),
@@ -125,52 +138,32 @@ def _halve(taps, recent, out, n):
         out[len(out) - n + i] = total
 
 
-@kernel(fastmath={"contract", "nsz"})
-def _windowed(window, recent, out):
-    for i in range(len(window)):
-        out[i] = window[i] * recent[i]
-
-
-@kernel(fastmath={"contract", "nsz", "reassoc"})
-def _triangle(spectrum, centre, slope):
-    """Power under a triangle of height 1; that of bin 0 counts for nothing."""
-    low = max(1, int(np.ceil(centre - np.float32(1) / slope)))
-    high = min(len(spectrum) - 1, int(centre + np.float32(1) / slope))
-    total = np.float32(0)
-    for k in range(low, high + 1):
-        total += max(np.float32(1) - slope * abs(np.float32(k) - centre), np.float32(0)) * spectrum[k]
-    return total
-
-
 @kernel
-def _look(window, recent, tables, frame, spectrum, centre, slope, reach, out):
-    """Power of each bin within `reach` of what one window sees."""
-    _windowed(window, recent, frame)
+def _look(window, recent, tables, triangles, frame, spectrum, out):
+    """Power of each bin that one window is used for."""
+    windowed(window, recent, frame)
     power_spectrum(tables, frame, spectrum)
-    for k in range(reach):
-        out[k] = _triangle(spectrum, centre[k], slope[k])
+    under(triangles, spectrum, out[: len(triangles.first)])
 
 
 @kernel
 def tones_look(state):
     """Powers of what has been heard so far, into ``state.power``, whether or not a frame is complete."""
-    size, half = SIZES[0], SIZES[0] // 2 + 1
-    centre, slope, reach, power = state.centre, state.slope, state.reach, state.power
+    short, power = SIZES[0], state.power
+    frame, spectrum = state.frame, state.spectrum
     _look(
-        state.short_window, state.short, state.short_fft, state.frame[:size], state.spectrum[:half],
-        centre[0], slope[0], reach[0], power[0],
+        state.short_window, state.short, state.short_fft, state.short_triangles,
+        frame[:short], spectrum[: short // 2 + 1], power[0],
     )  # fmt: skip
     _look(
-        state.middle_window, state.middle, state.long_fft, state.frame, state.spectrum,
-        centre[1], slope[1], reach[1], power[1],
-    )  # fmt: skip
-    _look(
-        state.long_window, state.long, state.long_fft, state.frame, state.spectrum,
-        centre[2], slope[2], reach[2], power[2],
-    )  # fmt: skip
-    for channel in range(1, WINDOWS):
-        for k in range(reach[channel], BINS):
-            power[channel, k] = power[channel - 1, k]
+        state.middle_window, state.middle, state.long_fft, state.middle_triangles, frame, spectrum, power[1]
+    )
+    _look(state.long_window, state.long, state.long_fft, state.long_triangles, frame, spectrum, power[2])
+    middle, long = len(state.middle_triangles.first), len(state.long_triangles.first)
+    for k in range(middle, BINS):
+        power[1, k] = power[0, k]
+    for k in range(long, BINS):
+        power[2, k] = power[1, k]
 
 
 @kernel
