@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.earwire-setup
 # dpf-source, g++ and pkg-config: the tests build a small VST3 of their own, since Debian packages none.
 DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config python3-venv
 
-.PHONY: setup system demo test lint lock bench train-drums clean
+.PHONY: setup system demo test lint lock bench train-drums train-notes clean
 
 setup: system $(STAMP)
 
@@ -67,6 +67,16 @@ train-drums: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.drums train $(WORK) --device $(DEVICE)
 	$(BIN)/python -m models.train.drums export $(WORK) $(if $(REAL),--real $(REAL))
+
+# The note ear anew, likewise; DATA holds pitched/ too (models/weights/notes.md).
+NOTES  ?= build/notes
+PLAYERS := csound-soundfont espeak-ng fluidsynth freepats hydrogen-drumkits timgm6mb-soundfont timidity
+train-notes: setup
+	@$(MAKE) --no-print-directory system DEBIAN="$(PLAYERS)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES) --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.notes train $(NOTES) --device $(DEVICE)
+	$(BIN)/python -m models.train.notes export $(NOTES)
 
 # One lock for every platform and Python; an address of an index has no place in it.
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --upgrade --no-header \

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The trained drum ear as it ships: ONNX, the same weights as arrays, a golden pair, and sums of all."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from dsp.events import LABELS
 from dsp.units import HOP, RATE
 from models.train.drumnet import DENSE, DETECT, HIDDEN, LAGS, OUTPUTS, PAST, DrumNet, Streaming
 from models.train.drums import FRAMES, METAL, TIME, Corpus
+from models.train.seal import seal
 from models.train.studio import FAMILIES
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -236,7 +236,5 @@ def export(work: Path, name: str, real: Path | None) -> None:
             out, *memory = streaming(torch.from_numpy(frame[None]), *memory)
             y.append(out.numpy()[0])
     np.savez(WEIGHTS / "drums.golden.npz", x=x, y=np.stack(y))
-    files = ("drums.npz", "drums.onnx", "drums.golden.npz")
-    sums = [f"{hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()}  {file}\n" for file in files]
-    (WEIGHTS / "SHA256SUMS").write_text("".join(sums))
+    seal(WEIGHTS, ("drums.npz", "drums.onnx", "drums.golden.npz"))
     print(f"thresholds\n{arrays['threshold'].round(3)}")

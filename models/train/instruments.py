@@ -94,11 +94,12 @@ class Program(Instrument):
             midi, sound = Path(folder) / "part.mid", Path(folder) / "part.wav"
             score(notes, pedal, self.program, cents).save(midi)
             if self.path.suffix == ".cfg":
-                command = ["timidity", "-c", self.path, "--preserve-silence", "-A50", "-s", str(RATE), "-Ow1sl"]
-                command += ["-EFreverb=0", "-EFchorus=0", "-o", sound, midi]
+                rate = ["-s", str(RATE), "-Ow1sl", "-EFreverb=0", "-EFchorus=0"]
+                command = ["timidity", "-c", str(self.path), "--preserve-silence", "-A50", *rate]
+                command += ["-o", str(sound), str(midi)]
             else:
                 command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", "0.3", "-r", str(RATE)]
-                command += ["-O", "float", "-T", "wav", "-F", sound, self.path, midi]
+                command += ["-O", "float", "-T", "wav", "-F", str(sound), str(self.path), str(midi)]
             subprocess.run(command, check=True, capture_output=True)
             x = sf.read(sound, dtype="float32", always_2d=True)[0].mean(1)
         out = np.zeros(round(seconds * RATE), np.float32)
@@ -233,20 +234,33 @@ class Invented(Instrument):
                     )  # fmt: skip
                 else:
                     t = np.arange(size) / RATE
-                    bend = self.vibrato * np.clip((t - 0.15) / 0.3, 0, 1) * np.sin(2 * np.pi * self.pace * t + rng.random())
+                    bend = (
+                        self.vibrato
+                        * np.clip((t - 0.15) / 0.3, 0, 1)
+                        * np.sin(2 * np.pi * self.pace * t + rng.random())
+                    )
                     bend += self.scoop * np.exp(-t / 0.04) * rng.uniform(0, 1)
                     phase = 2 * np.pi * (rng.random() + np.cumsum(pitch * 2 ** (bend / 12)) / RATE)
                     rise = 1 - np.exp(-t / self.attack * 2)
-                    fall = np.where(t < note.end - note.start, 1, np.exp(-(t - (note.end - note.start)) / self.release * 3))
+                    fall = np.where(
+                        t < note.end - note.start,
+                        1,
+                        np.exp(-(t - (note.end - note.start)) / self.release * 3),
+                    )
                     shake = 1 + self.tremble * np.sin(2 * np.pi * self.pace * t)
                     _winds(out, start, stop, phase, gains, 0.8 + 0.2 * rise, rise * fall * shake)
             loud = 10 ** (self.range_db * (note.velocity / 127 - 1) / 20)
             hit = rng.standard_normal(min(int(6 * self.burst * RATE), len(out) - start))
             out[start : start + len(hit)] += (
-                loud * self.noise * sosfilt(self.band, hit) * np.exp(-np.arange(len(hit)) / (self.burst * RATE))
+                loud
+                * self.noise
+                * sosfilt(self.band, hit)
+                * np.exp(-np.arange(len(hit)) / (self.burst * RATE))
             )
             if not self.decays and size > 0:
-                out[start : start + size] += loud * self.breath * sosfilt(self.band, rng.standard_normal(size)) * rise * fall
+                out[start : start + size] += (
+                    loud * self.breath * sosfilt(self.band, rng.standard_normal(size)) * rise * fall
+                )
         return out.astype(np.float32)
 
 
@@ -281,12 +295,20 @@ class Sampled(Instrument):
     def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
         out = np.zeros(round(seconds * RATE), np.float32)
         for note in held(notes, pedal):
-            near = min(abs(r.key - note.pitch) for r in self.regions if r.softest <= note.velocity <= r.loudest)
-            fits = [r for r in self.regions if abs(r.key - note.pitch) == near and r.softest <= note.velocity <= r.loudest]
+            near = min(
+                abs(r.key - note.pitch) for r in self.regions if r.softest <= note.velocity <= r.loudest
+            )
+            fits = [
+                r
+                for r in self.regions
+                if abs(r.key - note.pitch) == near and r.softest <= note.velocity <= r.loudest
+            ]
             region = fits[self.rng.integers(len(fits))]
             sample, ratio = _sample(region.path), 2 ** ((note.pitch - region.key + cents / 100) / 12)
             start, stop = round(note.start * RATE), round(note.end * RATE)
-            size = min(int(len(sample) / ratio) - 1, stop - start + int(3 * self.release * RATE), len(out) - start)
+            size = min(
+                int(len(sample) / ratio) - 1, stop - start + int(3 * self.release * RATE), len(out) - start
+            )
             sound = np.interp(np.arange(size) * ratio, np.arange(len(sample)), sample).astype(np.float32)
             tail = stop - start
             if size > tail:
@@ -318,7 +340,14 @@ def _sfz(path: Path) -> list[Region]:
         if sample.exists():
             key = int(said["pitch_keycenter"])
             found.append(
-                Region(int(said["lokey"]), int(said["hikey"]), key, int(said.get("lovel", 0)), int(said.get("hivel", 127)), sample)
+                Region(
+                    int(said["lokey"]),
+                    int(said["hikey"]),
+                    key,
+                    int(said.get("lovel", 0)),
+                    int(said.get("hivel", 127)),
+                    sample,
+                )
             )
     return found
 
@@ -326,11 +355,7 @@ def _sfz(path: Path) -> list[Region]:
 def _layers(found: dict[int, list[tuple[int, Path]]], layers: list[int]) -> list[Region]:
     """Regions of samples by layer; `layers` are the loudest velocity of each."""
     softest = [0, *(v + 1 for v in layers[:-1])]
-    return [
-        Region(0, 127, key, softest[i], layers[i], path)
-        for i in found
-        for key, path in found[i]
-    ]
+    return [Region(0, 127, key, softest[i], layers[i], path) for i in found for key, path in found[i]]
 
 
 def multisamples(folder: Path) -> dict[str, list[tuple[str, list[Region], int, int]]]:
@@ -358,7 +383,9 @@ def multisamples(folder: Path) -> dict[str, list[tuple[str, list[Region], int, i
             _, name, loud, *_ = path.stem.split("_")
             by_layer.setdefault({"p": 0, "m": 1, "f": 2}[loud[0]], []).append((_named(name), path))
         if len(by_layer) == 3:
-            found.setdefault(role, []).append((f"double-bass-{way}", _layers(by_layer, [50, 85, 127]), 24, 67))
+            found.setdefault(role, []).append(
+                (f"double-bass-{way}", _layers(by_layer, [50, 85, 127]), 24, 67)
+            )
     return found
 
 
@@ -367,7 +394,12 @@ def _there(path: Path) -> set[int]:
     if path.suffix != ".cfg":
         return set(range(128))
     first = re.split(r"^bank 0$", path.read_text(), maxsplit=1, flags=re.MULTILINE)[-1]
-    return {int(n) for n in re.findall(r"^\s*(\d+)\s", re.split(r"^bank|^drumset", first, flags=re.MULTILINE)[0], re.MULTILINE)}
+    return {
+        int(n)
+        for n in re.findall(
+            r"^\s*(\d+)\s", re.split(r"^bank|^drumset", first, flags=re.MULTILINE)[0], re.MULTILINE
+        )
+    }
 
 
 class Players:
@@ -380,7 +412,9 @@ class Players:
         for role, ranges in GM.items():
             for bank, path in TRAIN.items():
                 there = _there(path) if path.exists() else set()
-                for program, (low, high) in ((p, span) for some, span in ranges.items() for p in some if p in there):
+                for program, (low, high) in (
+                    (p, span) for some, span in ranges.items() for p in some if p in there
+                ):
                     one = Program(bank, path, program, low, high)
                     if one.name not in heard:
                         heard[one.name] = speaks(one)

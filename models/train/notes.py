@@ -65,7 +65,8 @@ def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> N
             continue
         rng, began = np.random.default_rng([3, shard]), time.time()
         composer.plays = performances(data / "midi" / "groove.zip", rng)
-        heard, truth = [], []
+        heard: list[np.ndarray] = []
+        truth = []
         while len(heard) < SCENES:
             sound, notes = composer.scene(rng)
             if len(notes) > 3 and np.isfinite(sound).all():
@@ -135,7 +136,10 @@ class Corpus:
         """Where a recording ends, low and high: gain in power of each bin, shared by all that sounds."""
         rng, db = self.rng, np.zeros(BINS)
         if rng.random() < 0.4:
-            cutoff, slope = 2 ** rng.uniform(np.log2(2500), np.log2(12000)), 2 ** rng.uniform(np.log2(12), np.log2(200))
+            cutoff, slope = (
+                2 ** rng.uniform(np.log2(2500), np.log2(12000)),
+                2 ** rng.uniform(np.log2(12), np.log2(200)),
+            )
             db -= np.minimum(np.clip(np.log2(HZ / cutoff), 0, None) * slope, 90)
         if rng.random() < 0.25:
             cutoff, slope = 2 ** rng.uniform(5, 7.6), rng.uniform(6, 36)
@@ -171,7 +175,9 @@ class Corpus:
             under = over = 0.0
             if rng.random() < 0.15 and not silent:
                 other, at, beside = self._excerpt(span)
-                under = loud / (float((10 ** beside[:, 1]).sum(1).mean()) + 1e-9) * 10 ** rng.uniform(-1.5, 0.5)
+                under = (
+                    loud / (float((10 ** beside[:, 1]).sum(1).mean()) + 1e-9) * 10 ** rng.uniform(-1.5, 0.5)
+                )
                 self._write(other, at + pre, out.struck[row], out.sounding[row])
             if silent or (rng.random() < 0.25 and self.noises):
                 clip, at = self.noises[rng.integers(len(self.noises))], int(rng.integers(0, FRAMES - span))
@@ -222,7 +228,8 @@ def _example(heard, gain, beside, under, disturb, over, hiss, pre, out):  # type
                     power[w, k] += np.exp(log10 * disturb[t, w, k]) * over[k]
             if noisy:
                 for k in range(BINS):
-                    power[w, k] -= hiss[w, k] * np.log(np.float32(1) - np.float32(np.random.random()))  # noqa: NPY002 - inside a kernel
+                    draw = np.random.random() + 1e-9  # noqa: NPY002 - inside a kernel
+                    power[w, k] -= hiss[w, k] * np.float32(np.log(draw))
         relate(power, follower, past, inputs)
         if t >= pre:
             out[t - pre] = inputs
@@ -278,7 +285,9 @@ def targets(struck: Any, sounding: Any, lags: tuple[int, ...]) -> tuple[Any, Any
     fresh = on | later(on, 1) | later(on, 2)
     wanted.append(later(sounding, 1))
     judged.append(~fresh)
-    hard = torch.stack([torch.maximum(later(struck, lag), later(struck, lag + 1)) for lag in (lags[0], lags[-1])], -1)
+    hard = torch.stack(
+        [torch.maximum(later(struck, lag), later(struck, lag + 1)) for lag in (lags[0], lags[-1])], -1
+    )
     return torch.stack(wanted, -1), torch.stack(judged, -1), hard.amax(-1)
 
 
@@ -289,7 +298,15 @@ def _niced(tensor: Any, device: str) -> Any:
 
 
 def train(
-    work: Path, minutes: float, steps: int, size: int, rate: float, seed: int, device: str, name: str, half: bool
+    work: Path,
+    minutes: float,
+    steps: int,
+    size: int,
+    rate: float,
+    seed: int,
+    device: str,
+    name: str,
+    half: bool,
 ) -> None:
     """Fit the net to the corpus until `minutes` or `steps` are over, from the last checkpoint on."""
     import torch
@@ -333,7 +350,9 @@ def train(
             y = net(_niced(batch.x, device))
         y = y.float()[:, WARM:]
         wanted, judged, hard = wanted[:, WARM:].float(), judged[:, WARM:].float(), hard[:, WARM:]
-        raw = entropy(y[..., :VELOCITY], wanted, weight=judged, pos_weight=weight, reduction="none").mean((0, 1, 2))
+        raw = entropy(y[..., :VELOCITY], wanted, weight=judged, pos_weight=weight, reduction="none").mean(
+            (0, 1, 2)
+        )
         known = hard > 0
         told = torch.sigmoid(y[..., VELOCITY]) - hard
         losses = raw[:SOUNDING].sum(), raw[SOUNDING], (told**2 * known).sum() / known.sum().clamp(min=1)
@@ -367,7 +386,9 @@ def _save(path: Path, net: Any, average: Any, optimiser: Any, done: int, spent: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("render")
     task.add_argument("data", type=Path)
@@ -395,7 +416,17 @@ def main() -> None:
     if args.task == "render":
         render_shards(args.data, args.work, args.hours, args.part, args.of)
     elif args.task == "train":
-        train(args.work, args.minutes, args.steps, args.batch, args.rate, args.seed, args.device, args.name, args.half)
+        train(
+            args.work,
+            args.minutes,
+            args.steps,
+            args.batch,
+            args.rate,
+            args.seed,
+            args.device,
+            args.name,
+            args.half,
+        )
     elif args.task == "test":
         from models.train.recital import render_test
 

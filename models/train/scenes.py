@@ -21,7 +21,15 @@ from models.train.studio import SECONDS, Performance, compressed, minimum_phase,
 
 SIZE = SECONDS * RATE
 NOTE = np.dtype([("start", "i8"), ("end", "i8"), ("pitch", "i2"), ("velocity", "f4")])
-LINES = {"winds": 0.32, "strings": 0.22, "bass": 0.18, "guitar": 0.12, "keys": 0.08, "ensemble": 0.06, "organ": 0.02}
+LINES = {
+    "winds": 0.32,
+    "strings": 0.22,
+    "bass": 0.18,
+    "guitar": 0.12,
+    "keys": 0.08,
+    "ensemble": 0.06,
+    "organ": 0.02,
+}
 ALONE = {"keys": 0.6, "guitar": 0.24, "organ": 0.06, "ensemble": 0.1}
 CHORDS = {"keys": 0.45, "guitar": 0.4, "organ": 0.07, "ensemble": 0.08}
 TUNES = {"winds": 0.35, "strings": 0.15, "guitar": 0.15, "keys": 0.15, "ensemble": 0.2}
@@ -37,7 +45,9 @@ class Part(NamedTuple):
 
 def truth_of(notes: list[Note]) -> np.ndarray:
     """NOTE records in order of time; what several play at once is one note."""
-    rows = [(round(n.start * RATE), round(n.end * RATE), n.pitch, n.velocity / 127) for n in tidy(notes, SECONDS)]
+    rows = [
+        (round(n.start * RATE), round(n.end * RATE), n.pitch, n.velocity / 127) for n in tidy(notes, SECONDS)
+    ]
     return np.array(rows, NOTE)
 
 
@@ -48,7 +58,9 @@ def _choice(shares: dict[str, float], rng: Rng) -> str:
 class Composer:
     """Draws scenes: one line, one instrument, a few voices, a band."""
 
-    def __init__(self, players: Players, songbook: backing.Songbook, plays: Iterator[Performance], kits: Shelf) -> None:
+    def __init__(
+        self, players: Players, songbook: backing.Songbook, plays: Iterator[Performance], kits: Shelf
+    ) -> None:
         self.players, self.songbook, self.plays, self.kits = players, songbook, plays, kits
 
     def _part(self, role: str, style: str, rng: Rng, db: float = 0.0, beat: float = 0.0) -> Part:
@@ -90,7 +102,9 @@ class Composer:
                                p=[0.5, 0.15, 0.12, 0.1, 0.08, 0.05])  # fmt: skip
             notes = getattr(scores, str(style))(m, rng)
         elif role == "guitar":
-            style = rng.choice(["strum", "arpeggio", "chords", "again", "counterpoint"], p=[0.4, 0.25, 0.12, 0.13, 0.1])
+            style = rng.choice(
+                ["strum", "arpeggio", "chords", "again", "counterpoint"], p=[0.4, 0.25, 0.12, 0.13, 0.1]
+            )
             notes = getattr(scores, str(style))(m, rng)
         else:
             notes = getattr(scores, str(rng.choice(["chords", "counterpoint", "again", "soup"])))(m, rng)
@@ -110,7 +124,7 @@ class Composer:
         if rng.random() < 0.6:
             song = self._song(beat, downbeat, rng)
             piano = song.get("PIANO", [])
-            lows = {}
+            lows: dict[int, Note] = {}
             for note in piano:
                 slot = round(2 * (note.start - downbeat) / beat)
                 if slot not in lows or note.pitch < lows[slot].pitch:
@@ -182,7 +196,9 @@ def worn(x: np.ndarray, rng: Rng) -> np.ndarray:
         drive = rng.uniform(1, 8) / peak
         x = np.tanh(drive * x) / drive
     if rng.random() < 0.15:
-        x = compressed(x / peak, 10 ** (rng.uniform(-30, -8) / 20), rng.uniform(1.5, 6), 0.005, rng.uniform(0.05, 0.3))
+        x = compressed(
+            x / peak, 10 ** (rng.uniform(-30, -8) / 20), rng.uniform(1.5, 6), 0.005, rng.uniform(0.05, 0.3)
+        )
     return np.asarray(x)
 
 
@@ -193,7 +209,9 @@ def mastered(dry: np.ndarray, wet: np.ndarray, rng: Rng) -> np.ndarray:
         y = y + 10 ** (rng.uniform(-22, -2) / 20) * fftconvolve(wet, room(rng))[: len(dry)]
     y = y / max(np.abs(y).max(), 1e-6)
     if rng.random() < 0.25:
-        y = compressed(y, 10 ** (rng.uniform(-24, -6) / 20), rng.uniform(1.5, 5), 0.005, rng.uniform(0.05, 0.4))
+        y = compressed(
+            y, 10 ** (rng.uniform(-24, -6) / 20), rng.uniform(1.5, 5), 0.005, rng.uniform(0.05, 0.4)
+        )
     if rng.random() < 0.15:
         drive = rng.uniform(0.5, 3)
         y = np.tanh(drive * y) / np.tanh(drive)
@@ -204,7 +222,10 @@ def speech(rng: Rng, speakers: tuple[str, ...] = SPEAKERS) -> np.ndarray:
     """Somebody talks."""
     words = []
     for _ in range(70):
-        pairs = [str(rng.choice(list("bdfghklmnprstvwz"))) + str(rng.choice(list("aeiou"))) for _ in range(rng.integers(1, 5))]
+        pairs = [
+            str(rng.choice(list("bdfghklmnprstvwz"))) + str(rng.choice(list("aeiou")))
+            for _ in range(rng.integers(1, 5))
+        ]
         words.append("".join(pairs) + str(rng.choice(["", "n", "s", "t", ",", "."])))
     voice, speed, pitch = str(rng.choice(speakers)), str(rng.integers(110, 220)), str(rng.integers(15, 85))
     with tempfile.TemporaryDirectory() as folder:

@@ -85,7 +85,12 @@ def line(m: Manner, rng: Rng) -> list[Note]:
     pitches = m.pitches(centre - width, centre + width)
     at, now = int(rng.integers(len(pitches))), rng.uniform(0.1, 0.8)
     overlap = float(rng.choice([0.35, 0.6, 0.85, 0.95, 1.0, 1.04]))
-    repeat, rest, fast, trill = rng.uniform(0, 0.45), rng.uniform(0, 0.2), rng.uniform(0.1, 1), rng.random() < 0.3
+    repeat, rest, fast, trill = (
+        rng.uniform(0, 0.45),
+        rng.uniform(0, 0.2),
+        rng.uniform(0.1, 1),
+        rng.random() < 0.3,
+    )
     shares = np.array([0.3 * fast, 0.12 * fast, 0.35, 0.2, 0.06, 0.08, 0.03])
     steps = (-12, -7, -4, -3, -2, -1, 1, 2, 3, 4, 7, 12)
     weights = np.array([0.02, 0.03, 0.04, 0.07, 0.13, 0.2, 0.2, 0.13, 0.07, 0.04, 0.03, 0.02])
@@ -99,7 +104,9 @@ def line(m: Manner, rng: Rng) -> list[Note]:
                 pace, other = rng.uniform(0.065, 0.13), pitches[min(at + 1, len(pitches) - 1)]
                 for i in range(int(length / pace)):
                     start = now + i * pace
-                    found.append(Note(start, start + 0.95 * pace, (pitches[at], other)[i % 2], m.velocity(rng)))
+                    found.append(
+                        Note(start, start + 0.95 * pace, (pitches[at], other)[i % 2], m.velocity(rng))
+                    )
             else:
                 start = now + rng.normal(0, 0.006)
                 stop = start + length * overlap * rng.uniform(0.9, 1.02)
@@ -171,7 +178,8 @@ def soup(m: Manner, rng: Rng) -> list[Note]:
     ends = starts + np.exp(rng.uniform(np.log(0.06), np.log(2.5), len(starts)))
     pitches = rng.integers(m.low, m.high + 1, len(starts))
     return [
-        Note(float(s), float(e), int(p), m.velocity(rng)) for s, e, p in zip(starts, ends, pitches, strict=True)
+        Note(float(s), float(e), int(p), m.velocity(rng))
+        for s, e, p in zip(starts, ends, pitches, strict=True)
     ]
 
 
@@ -207,7 +215,14 @@ def keyboard(m: Manner, rng: Rng) -> list[Note]:
     left = m._replace(high=split, soft=max(m.soft - softer, 10), loud=max(m.loud - softer, 20))
     right = m._replace(low=split - 2)
     below: tuple[Callable[[Manner, Rng], list[Note]], ...] = (arpeggio, arpeggio, chords, line, again)
-    above: tuple[Callable[[Manner, Rng], list[Note]], ...] = (line, line, line, chords, counterpoint, arpeggio)
+    above: tuple[Callable[[Manner, Rng], list[Note]], ...] = (
+        line,
+        line,
+        line,
+        chords,
+        counterpoint,
+        arpeggio,
+    )
     low, high = below[rng.integers(len(below))](left, rng), above[rng.integers(len(above))](right, rng)
     if rng.random() < 0.25:  # in octaves
         low = low + [n._replace(pitch=n.pitch - 12) for n in low]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The trained note ear as it ships: ONNX, the same weights as arrays, a golden pair, and their sums."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dsp.tones import BINS, CHANNELS, PITCHES
+from models.train.notenet import HIDDEN, LAGS, PAST, WIDE, NoteNet, Streaming, arrays_of
+from models.train.notes import TIME, Corpus
+from models.train.seal import seal
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+GOLDEN = 250  # frames of the golden pair
+# Likelihoods: of an onset at a head's own decision; of one that need not wait for a later head; below
+# which a note is over. Set on renders kept from training.
+THRESHOLD = dict(zip(LAGS, (0.4, 0.4, 0.4, 0.4), strict=True))
+SURE = dict(zip(LAGS, (0.97, 0.95, 0.92, 0.4), strict=True))
+OVER = 0.3
+
+
+def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
+    """Write `notes.*` of the weights from a checkpoint."""
+    net = NoteNet()
+    net.load_state_dict(torch.load(work / f"{name}.pt", weights_only=True, map_location="cpu")["average"])
+    net.eval()
+    arrays = arrays_of(net)
+    arrays["threshold"] = np.array([THRESHOLD[lag] for lag in LAGS], np.float32)
+    arrays["sure"] = np.array([SURE[lag] for lag in LAGS], np.float32)
+    arrays["over"] = np.array([OVER], np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "notes.npz", **arrays)
+    streaming = Streaming(net).eval()
+    memory = [torch.zeros(PAST - 1, CHANNELS, BINS), torch.zeros(HIDDEN, PITCHES), torch.zeros(1, WIDE)]
+    torch.onnx.export(
+        streaming, (torch.zeros(1, CHANNELS, BINS), *memory), str(folder / "notes.onnx"), dynamo=False,
+        input_names=["x", "frames", "hidden", "all"], output_names=["y", "frames_", "hidden_", "all_"],
+    )  # fmt: skip
+    streaming.eval()  # the exporter may leave it training
+    x = np.concatenate(list(Corpus(work, 99).batch(-(-GOLDEN // TIME)).x))[:GOLDEN]
+    y = []
+    with torch.no_grad():
+        for frame in x:
+            out, *memory = streaming(torch.from_numpy(frame[None]), *memory)
+            y.append(out.numpy())
+    np.savez(folder / "notes.golden.npz", x=x, y=np.stack(y))
+    seal(folder, ("notes.npz", "notes.onnx", "notes.golden.npz"))
