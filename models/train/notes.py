@@ -39,7 +39,8 @@ from models.train.studio import SECONDS, performances
 
 FRAMES = SECONDS * RATE // FRAME  # of one scene
 SCENES, NOISES = 9, 2  # of a shard
-TIME, WARM, PRE = 168, 20, 120  # frames of an example, those not judged, those only heard before
+TIME, WARM, PRE = 168, 20, 80  # frames of an example, those not judged, those only heard before
+STEADY = 0.7  # share of the training after which the rate falls
 FLOOR = np.float32(1e-11)
 LOWEST = 21  # MIDI number of the first pitch
 HZ = 27.5 * 2 ** ((np.arange(BINS) - 1) / 36)
@@ -166,7 +167,7 @@ class Corpus:
             np.zeros((size, TIME, PITCHES), bool),
         )  # fmt: skip
         for row in range(size):
-            pre = int(rng.integers(20, PRE)) if rng.random() < 0.9 else 0
+            pre = int(rng.integers(10, PRE)) if rng.random() < 0.9 else 0
             span = pre + TIME
             scene, start, heard = self._excerpt(span)
             loud = float((10 ** heard[:, 1]).sum(1).mean()) + 1e-9
@@ -343,7 +344,8 @@ def train(
         if share >= 1:
             break
         for group in optimiser.param_groups:
-            group["lr"] = float(rate * min(1, done / 60 + 0.02) * (0.5 + 0.5 * np.cos(np.pi * share) + 0.01))
+            fall = max(0.0, share - STEADY) / (1 - STEADY)
+            group["lr"] = float(rate * min(1, done / 60 + 0.02) * (0.5 + 0.5 * np.cos(np.pi * fall) + 0.01))
         struck, sounding = _niced(batch.struck, device), _niced(batch.sounding, device)
         wanted, judged, hard = targets(struck, sounding, LAGS)
         with torch.autocast(device, torch.bfloat16, enabled=half):
