@@ -12,7 +12,7 @@ from models.train.notes import TIME, Corpus
 from models.train.seal import seal
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-GOLDEN = 250  # frames of the golden pair
+GOLDEN = 100  # frames of the golden pair
 # Likelihoods: of an onset at a head's own decision; of one that need not wait for a later head; below
 # which a note is over. Set on renders kept from training.
 THRESHOLD = dict(zip(LAGS, (0.4, 0.4, 0.4, 0.4), strict=True))
@@ -44,5 +44,5 @@ def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
         for frame in x:
             out, *memory = streaming(torch.from_numpy(frame[None]), *memory)
             y.append(out.numpy())
-    np.savez(folder / "notes.golden.npz", x=x, y=np.stack(y))
+    np.savez_compressed(folder / "notes.golden.npz", x=x, y=np.stack(y))
     seal(folder, ("notes.npz", "notes.onnx", "notes.golden.npz"))
