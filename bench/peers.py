@@ -4,11 +4,12 @@
     python bench/peers.py DIR [-p piano] [--set KEY=VALUE ...]
 
 DIR is what `earwire evaluate notes` takes. It needs basic-pitch, whose package asks for TensorFlow and does
-without: `pip install --no-deps basic-pitch pretty_midi resampy`. basic-pitch sees each file as a whole and
-so has no delay; earwire decides as it hears, and its delay is printed.
+without: `pip install --no-deps basic-pitch pretty_midi resampy six importlib_resources`. basic-pitch sees
+each file as a whole and so has no delay; earwire decides as it hears, and its delay is printed.
 """
 
 import argparse
+import contextlib
 import time
 import warnings
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def theirs() -> Callable[[Path], Heard]:
     model = Model(folder / "nmp.onnx")
 
     def hear(path: Path) -> Heard:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(None):
             warnings.simplefilter("ignore")
             notes = predict(path, model)[2]
         seconds = librosa.get_duration(path=path)
