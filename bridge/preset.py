@@ -17,8 +17,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from bridge import kits, toml_lines
+from bridge import toml_lines
 from bridge.errors import KitError, PresetError
+from bridge.kit import pages
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
@@ -334,7 +335,7 @@ class _Reader:
     def kit(self, name: str, at: Key) -> dict[str, int | None]:
         """Pads of a kit, and the notes it gives them."""
         try:
-            return kits.notes(name) if name else {}
+            return pages.notes(name) if name else {}
         except KitError as error:
             self.refuse(at, str(error), error.hint)
 
@@ -373,7 +374,7 @@ class _Reader:
         }
         notes = notes_of(given.get("instrument", "gm"))
         for pad, note in self.kit(given.get("kit", ""), ("drums", "kit")).items():
-            notes[pad] = note if note is not None else notes.get(pad, kits.FREE_NOTE)
+            notes[pad] = note if note is not None else notes.get(pad, pages.FREE_NOTE)
         given["drum_notes"] = self.drum_notes(drums.get("map", {}), notes, ("drums", "map"))
         return given
 
