@@ -479,7 +479,7 @@ class _Override(NamedTuple):
 
 
 def _override(assignment: str) -> _Override:
-    """A ``KEY=VALUE`` of the command line; a value that is not TOML is taken as text."""
+    """A ``KEY=VALUE`` of the command line; a value that is not TOML is a number like .5, or text."""
     dotted, equals, toml = assignment.partition("=")
     key = tuple(part.strip() for part in dotted.split("."))
     if not equals or not all(key):
@@ -490,7 +490,8 @@ def _override(assignment: str) -> _Override:
     try:
         table = tomllib.loads(f"value = {toml}")
     except (ValueError, RecursionError):
-        return _Override(key, toml)
+        short = re.fullmatch(r"[+-]?(\d+\.|\.\d+)", toml)
+        return _Override(key, float(toml) if short else toml)
     return _Override(key, table["value"] if len(table) == 1 else toml)
 
 
