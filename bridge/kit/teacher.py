@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge import kits
 from bridge.errors import KitError
+from bridge.kit import pages
 from bridge.messages import labels_of
 from bridge.native import release
 from bridge.preset import Preset
 from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS, PadsState
 from models import drums
-from models.kit import Kit, Pad, Prior, Rows, nothing, rows_of
+from models.kit import ECHO, Kit, Pad, Prior, Rows, nothing, rows_of
 
 CORRECTIONS = "corrections"  # the kit that takes what is put right where the preset names none
 MOST_UNDONE = 100
@@ -162,7 +162,7 @@ class Teacher:
     def names(self) -> list[str]:
         """What a hit may be put right to."""
         if self.kit and not self.kit.corrections:
-            return [pad.name for pad in self.kit.pads]
+            return [pad.name for pad in self.kit.pads if not pad.name.startswith(ECHO)]
         return [label.name for label in LABELS]
 
     def correct(self, event: np.ndarray, name: str) -> Put:
@@ -186,7 +186,7 @@ class Teacher:
         kit = before if before.row(name) >= 0 else before.with_pad(Pad(name))
         try:
             kit = kit.with_strokes(kit.row(name), heard[None], int(event["label"]))
-            kits.save(kit)
+            pages.save(kit)
         except (KitError, ValueError) as error:
             return Put(label, f"{said}; not learned: {error}")
         self._undone = [*self._undone, _Undo(event.copy(), before)][-MOST_UNDONE:]
@@ -197,7 +197,7 @@ class Teacher:
     def _earlier(self, fresh: Kit) -> Kit:
         """Corrections of earlier sessions, where this ear can add to them."""
         try:
-            kit = kits.load(CORRECTIONS)
+            kit = pages.load(CORRECTIONS)
         except KitError:
             return fresh
         same = kit.corrections and kit.ear == self._ear.name and self._pads is not None
@@ -221,7 +221,7 @@ class Teacher:
         self.kit = last.kit
         self._teach()
         try:
-            kits.save(last.kit)
+            pages.save(last.kit)
         except KitError as error:
             return last.event, f"the last correction is undone, but not on disk: {error}"
         return last.event, "the last correction is undone"
@@ -229,7 +229,7 @@ class Teacher:
 
 def usable(name: str, heard_by: Ear, pads: PadsState | None) -> Kit:
     """A kit that the ear in use can hear with."""
-    kit = kits.load(name)
+    kit = pages.load(name)
     hint = f"learn it again: earwire kit learn {name}"
     if pads is None:
         raise KitError(f"kit {name}: this ear cannot be taught")
