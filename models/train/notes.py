@@ -171,7 +171,7 @@ class Corpus:
             span = pre + TIME
             scene, start, heard = self._excerpt(span)
             loud = float((10 ** heard[:, 1]).sum(1).mean()) + 1e-9
-            silent = rng.random() < 0.04  # only what is no note
+            silent = rng.random() < 0.1  # only what is no note
             beside = disturb = np.full((1, WINDOWS, BINS), -20, np.float32)
             under = over = 0.0
             if rng.random() < 0.15 and not silent:
@@ -180,7 +180,7 @@ class Corpus:
                     loud / (float((10 ** beside[:, 1]).sum(1).mean()) + 1e-9) * 10 ** rng.uniform(-1.5, 0.5)
                 )
                 self._write(other, at + pre, out.struck[row], out.sounding[row])
-            if silent or (rng.random() < 0.25 and self.noises):
+            if silent or (rng.random() < 0.35 and self.noises):
                 clip, at = self.noises[rng.integers(len(self.noises))], int(rng.integers(0, FRAMES - span))
                 disturb = clip[at : at + span].astype(np.float32)
                 over = loud / (float((10 ** disturb[:, 1]).sum(1).mean()) + 1e-9) * 10 ** rng.uniform(-2, 0.6)
@@ -358,7 +358,7 @@ def train(
         known = hard > 0
         told = torch.sigmoid(y[..., VELOCITY]) - hard
         losses = raw[:SOUNDING].sum(), raw[SOUNDING], (told**2 * known).sum() / known.sum().clamp(min=1)
-        loss = losses[0] + 0.5 * losses[1] + 0.02 * losses[2]
+        loss = losses[0] + 0.5 * losses[1] + 0.3 * losses[2]
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
