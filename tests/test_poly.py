@@ -11,13 +11,13 @@ from dsp.line import NoteSettings
 from dsp.notenet import note_weights
 from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
 from dsp.stage import Spec
-from dsp.tones import FRAME, LOWEST, PITCHES
+from dsp.tones import BINS, FRAME, LOWEST, PITCHES
 from dsp.units import HOP, samples
 from tests.contract import forbidden_calls, verify_contract
 from tests.noteweights import LAGS, random_arrays
 from tests.test_notenet import SPEC, hops
 
-SOUNDING, VELOCITY = len(LAGS), len(LAGS) + 1
+SOUNDING = len(LAGS)
 SURE, NEVER = 6.0, -8.0  # logits
 A4 = 69 - LOWEST
 
@@ -31,11 +31,12 @@ def weights(threshold: float = 0.5, sure: float = 0.95, over: float = 0.3) -> An
 class Listener:
     """Lets `poly_frame` hear what a script says, frame by frame."""
 
-    def __init__(self, loud: bool = True, **settings: Any) -> None:
+    def __init__(self, level: float = -20.0, **settings: Any) -> None:
         given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
         self.state = poly_state(self.settings, weights(), np.zeros(1, np.int64))
-        self.loud, self.frame = loud, 0
+        self.power = np.full(BINS, 10 ** (level / 10), np.float32)  # of each bin
+        self.frame = 0
         self.events = np.zeros(0, EVENT)
 
     def hear(self, frames: int, *said: tuple[int, int, float]) -> np.ndarray:
@@ -44,19 +45,18 @@ class Listener:
         for _ in range(frames):
             self.frame += 1
             self.state.said[:] = NEVER
-            self.state.said[VELOCITY] = 0.0
             for row, pitch, logit in said:
                 self.state.said[row, pitch] = logit
-            n = poly_frame(self.state, self.loud, self.frame * FRAME, out, 1)
+            n = poly_frame(self.state, self.power, self.frame * FRAME, out, 1)
             self.events = np.append(self.events, out[1:n])
         return self.events[first:]
 
-    def play(self, pitch: int, frames: int = 20, velocity: float = 0.0) -> None:
+    def play(self, pitch: int, frames: int = 20) -> None:
         """A note as the net would tell it: each head in its time, then that it sounds, then nothing."""
         for frame in range(max(frames + 1, LAGS[-1] + 2)):
             said = [(row, pitch, SURE) for row, lag in enumerate(LAGS) if frame in (lag, lag + 1)]
             sounds = (SOUNDING, pitch, SURE if 1 <= frame <= frames else NEVER)
-            self.hear(1, *said, sounds, (VELOCITY, pitch, velocity))
+            self.hear(1, *said, sounds)
 
 
 def kinds(events: np.ndarray) -> list[tuple[int, int]]:
@@ -72,7 +72,19 @@ def test_the_decision_chooses_the_head(decision: float, lag: int) -> None:
     assert on["emitted"] == (30 + lag + 1) * FRAME  # the onset lay in the 31st frame
     late = samples(decision) - lag * FRAME - FRAME // 2
     assert on["time"] == 30 * FRAME + FRAME // 2 + max(0, -late)
-    assert (on["number"], on["value"], on["channel"]) == (69, 0.5, 1)
+    assert (on["number"], on["channel"]) == (69, 1)
+
+
+@pytest.mark.parametrize("level", [-90, -50, -30, -20, 10])
+def test_velocity_is_the_level_at_the_overtones(level: float) -> None:
+    ear = Listener(level, sensitivity=0.9)
+    row = len(LAGS) - 1
+    ear.hear(20)
+    ear.hear(1, (LAGS.index(4), A4, SURE))
+    (on,) = ear.events
+    expected = level + 10 * np.log10(4) + ear.state.unheard[LAGS.index(4)]  # four overtones
+    np.testing.assert_allclose(on["value"], np.clip((expected + 60) / 54, 0.01, 1), atol=1e-4)
+    assert ear.state.unheard[0] > ear.state.unheard[row] >= 0  # who decides later has heard more
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 0, 1])
@@ -155,7 +167,7 @@ def test_only_the_range_is_listened_to() -> None:
 
 
 def test_nothing_begins_in_silence() -> None:
-    ear = Listener(loud=False)
+    ear = Listener(level=-100)
     ear.hear(10)
     ear.play(A4)
     assert len(ear.events) == 0
