@@ -99,7 +99,8 @@ class Program(Instrument):
                 command += ["-o", str(sound), str(midi)]
             else:
                 command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", "0.3", "-r", str(RATE)]
-                command += ["-O", "float", "-T", "wav", "-F", str(sound), str(self.path), str(midi)]
+                command += ["-o", "synth.dynamic-sample-loading=1", "-O", "float", "-T", "wav"]
+                command += ["-F", str(sound), str(self.path), str(midi)]
             subprocess.run(command, check=True, capture_output=True)
             x = sf.read(sound, dtype="float32", always_2d=True)[0].mean(1)
         out = np.zeros(round(seconds * RATE), np.float32)
