@@ -124,13 +124,13 @@ def verify_contract(
     for _ in range(8):
         stage.process(*blocks, out=out)
     kept = []
-    for _ in range(3):  # what another thread keeps meanwhile is not kept every time
+    for _ in range(3):  # 16 bytes a call would be found; what another thread keeps meanwhile is not kept every time
         tracemalloc.start()
         base = tracemalloc.get_traced_memory()[0]
         for _ in range(200):
             stage.process(*blocks, out=out)
         kept.append(tracemalloc.get_traced_memory()[0] - base)
         tracemalloc.stop()
-    assert min(kept) < 2048, f"process kept {kept} bytes"
+    assert min(kept) < 3200, f"process kept {kept} bytes"
     stage.reset()
     return whole

@@ -15,9 +15,9 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 100  # frames of the golden pair
 # Likelihoods: of an onset at a head's own decision; of one that need not wait for a later head; below
 # which a note is over. Set on renders kept from training.
-THRESHOLD = dict(zip(LAGS, (0.4, 0.4, 0.4, 0.4), strict=True))
-SURE = dict(zip(LAGS, (0.97, 0.95, 0.92, 0.4), strict=True))
-OVER = 0.3
+THRESHOLD = dict(zip(LAGS, (0.5, 0.5, 0.45, 0.45), strict=True))
+SURE = dict(zip(LAGS, (0.92, 0.9, 0.9, 0.45), strict=True))
+OVER = 0.5
 
 
 def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
