@@ -124,7 +124,7 @@ def verify_contract(
     for _ in range(8):
         stage.process(*blocks, out=out)
     kept = []
-    for _ in range(3):  # 16 bytes a call would be found; what another thread keeps meanwhile is not kept every time
+    for _ in range(3):  # what another thread keeps meanwhile is not kept every time; 16 bytes a call are found
         tracemalloc.start()
         base = tracemalloc.get_traced_memory()[0]
         for _ in range(200):
