@@ -124,7 +124,7 @@ def verify_contract(
     for _ in range(8):
         stage.process(*blocks, out=out)
     kept = []
-    for _ in range(3):  # what another thread keeps meanwhile is not kept every time; 16 bytes a call are found
+    for _ in range(3):  # what another thread keeps meanwhile is not kept every time
         tracemalloc.start()
         base = tracemalloc.get_traced_memory()[0]
         for _ in range(200):
