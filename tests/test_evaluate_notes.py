@@ -93,7 +93,7 @@ def test_notes_have_a_curve_too(folder: Path, capsys: pytest.CaptureFixture[str]
     assert main([*argv, "--json"]) == 0
     rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["curve"]
     assert [row["decision_ms"] for row in rows] == [30, 60]
-    assert rows[0]["waited_ms"] <= 30 < rows[1]["waited_ms"] <= 60
+    assert 0 < rows[0]["waited_ms"] <= 30 and 0 < rows[1]["waited_ms"] <= 60
     assert main(argv) == 0
     shown = capsys.readouterr().out
     assert "with offset" in shown and "high" in shown and "kick" not in shown
