@@ -101,7 +101,8 @@ def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str,
     drums = preset.drums
     refines = drums.enabled and drums.refine and not preset.kit
     wanted = {"onset": preset.onset.enabled or drums.enabled, "drum": drums.enabled, "refine": refines}
-    return {
+    foretold = {"beat": 0.0} if preset.beat.enabled else {}
+    return foretold | {
         kind: round((ms(n + beyond) + path_ms) / 1000, 6)
         for kind, n in decision(preset).items()
         if wanted.get(kind, preset.notes.enabled)

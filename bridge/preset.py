@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from bridge import kits, toml_lines
 from bridge.errors import KitError, PresetError
+from dsp.beat import BeatSettings
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
@@ -65,6 +66,13 @@ class MidiSettings:
     drum_channel: int = number(10, 1, 16, "", "MIDI channel of drum hits")
     note_channel: int = number(1, 1, 16, "", "MIDI channel of notes and pitch bend")
     bend_range: int = number(2, 1, 48, "semitones", "how far a full pitch bend reaches, up and down")
+    tap_note: int = number(
+        0,
+        0,
+        120,
+        "MIDI note",
+        "note of --midi-in that taps the tempo; those above it: half, double, back, on, lock",
+    )
     gate_ms: float = number(80, 5, 2000, "ms", "how long a drum hit is held before its note-off")
 
 
@@ -131,6 +139,7 @@ class Preset:
         metadata={"doc": "MIDI note of each drum label and pad", "key": "drums.map"},
     )
     notes: NoteSettings = field(default_factory=NoteSettings)
+    beat: BeatSettings = field(default_factory=BeatSettings)
     key: KeySettings = field(default_factory=KeySettings)
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)

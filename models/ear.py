@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from dsp.beat import BeatSettings, BeatState, beat_state, beat_step
 from dsp.drums import DrumsState, drums_state, drums_step
 from dsp.events import EVENT
 from dsp.hits import DrumSettings
@@ -28,6 +29,8 @@ class EarSettings(Protocol):
     def drums(self) -> DrumSettings: ...
     @property
     def notes(self) -> NoteSettings: ...
+    @property
+    def beat(self) -> BeatSettings: ...
 
 
 class EarState(NamedTuple):
@@ -36,6 +39,7 @@ class EarState(NamedTuple):
     level: LevelState
     drums: DrumsState
     line: LineState
+    beat: BeatState
 
 
 def ear_state(settings: EarSettings) -> EarState:
@@ -53,6 +57,7 @@ def ear_state(settings: EarSettings) -> EarState:
         level_state(ids),
         drums_state(settings.onset, settings.drums, load(), ids),
         line_state(settings.notes, ids),
+        beat_state(settings.beat, ids),
     )
 
 
@@ -75,7 +80,7 @@ def ear_step(state, x, out):
     Returns
     -------
     int
-        Events written, in order of `emitted`; those of one hop: level, hits, notes.
+        Events written, in order of `emitted`; those of one hop: level, hits, notes, beats.
 
     Notes
     -----
@@ -92,6 +97,7 @@ def ear_step(state, x, out):
             n += level_step(state.level, state.hop, out[n:])
             n += drums_step(state.drums, state.hop, out[n:])
             n += line_step(state.line, state.hop, out[n:])
+            n += beat_step(state.beat, state.hop, out[n:])
     state.filled[0] = filled
     return n
 
@@ -99,7 +105,7 @@ def ear_step(state, x, out):
 def ear_adopt(state: EarState, settings: EarSettings) -> None:
     """Take the numbers of `settings` over into a running ear, without forgetting what was heard."""
     fresh = ear_state(settings)
-    for part, new in ((state.drums, fresh.drums), (state.line, fresh.line)):
+    for part, new in ((state.drums, fresh.drums), (state.line, fresh.line), (state.beat, fresh.beat)):
         _adopt(part, new)
 
 

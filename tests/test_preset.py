@@ -87,6 +87,7 @@ def test_shipped_presets_do_what_their_names_say():
     assert (guitar.notes.low, guitar.notes.high) == (40, 88)
     assert (bass.notes.low, bass.notes.high) == (28, 67)
     assert visuals.onset.enabled and visuals.drums.enabled and visuals.notes.enabled
+    assert visuals.beat.enabled and visuals.key.enabled and not drums.beat.enabled
     assert visuals.osc.targets == ("127.0.0.1:9000",) and visuals.osc.level
 
 

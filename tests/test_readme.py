@@ -18,7 +18,7 @@ from bridge.departure import declared
 from bridge.errors import EarwireError
 from bridge.messages import TABLE, osc, read
 from bridge.preset import load
-from bridge.remote import OscRemote
+from bridge.remote import TAKEN, OscRemote
 from bridge.sinks.osc import message
 from dsp.events import EVENT, KINDS, LABELS
 from dsp.units import HOP, RATE, ms
@@ -135,7 +135,7 @@ def test_every_osc_address_exists():
             event["kind"], event["label"] = kind, row
             out |= {address for address, _ in osc(event[0])}
     out.add("/earwire/drum/xy")
-    into = {f"/earwire/{name}" for name in ("correct", "undo", "preset", "panic")}
+    into = {f"/earwire/{name}" for name in (*TAKEN, "tap")}
     named = set(re.findall(r"`(/earwire/[\w/-]+)`", README))
     assert named <= out | into
     general = {address for address in out if not address.startswith("/earwire/drum/")}
@@ -155,7 +155,13 @@ def test_the_osc_commands_are_taken():
                 assert f"/earwire/{name}" in SPOKEN
                 sender.sendto(message(f"/earwire/{name}", ["snare"]).dgram, ("127.0.0.1", port))
                 assert taken.get(timeout=5) == (name, "snare")
-            for name in ("tap", "tap", "pannic", "pannic", "panic"):  # what is not taken is said, once
+            for name in ("half", "double", "nudge", "lock"):
+                sender.sendto(message(f"/earwire/{name}", []).dgram, ("127.0.0.1", port))
+                assert taken.get(timeout=5) == (name, "")
+            sender.sendto(message("/earwire/tap", []).dgram, ("127.0.0.1", port))
+            tapped, when = taken.get(timeout=5)
+            assert tapped == "tap" and when.isdecimal()
+            for name in ("pannic", "pannic", "panic"):  # what is not taken is said, once
                 sender.sendto(message(f"/earwire/{name}", []).dgram, ("127.0.0.1", port))
             assert taken.get(timeout=5) == ("panic", "") and taken.empty()
             assert "tempo is not followed yet" in said.get(timeout=5)

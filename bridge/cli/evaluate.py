@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bridge.evaluate import Pair, Score
     from bridge.preset import Preset
 
+BEATS = ["beat.enabled=true", "onset.enabled=false", "drums.enabled=false", "notes.enabled=false"]
 DECISIONS = "3,6,12,25"  # of --curve [ms]
 
 EPILOG = """\
@@ -24,6 +25,7 @@ examples:
   earwire evaluate drums ~/takes --noise -45     how much of a bad day is borne
   earwire evaluate notes ~/lines -p voice        x.wav with x.txt, x.csv, x.jsonl or x.mid
   earwire evaluate f0 ~/stems -p voice --json
+  earwire evaluate beats ~/MDB --audio mix       SONG/mix.flac with SONG/beats.txt, or x.wav with x.txt
 
 annotations, one event a line, times in seconds, separated by blanks, tabs or commas:
   onsets  time
@@ -31,9 +33,11 @@ annotations, one event a line, times in seconds, separated by blanks, tabs or co
                                   or subclass of MDB Drums; velocity 0..1 or 0..127
   notes   start end note          the MIDI number
   f0      time pitch              in Hz, 0 where there is none
+  beats   time [place]            place in the bar, counted from 1
 or event lines (.jsonl), or a MIDI file; of that, channel 10 alone counts as drums where it has any.
 
-rules: nothing is shifted, all files are pooled; a match lies within 50 ms. The delay is
+rules: nothing is shifted, all files are pooled; a match lies within 50 ms, of
+beats within 70, from 5 s on. The delay is
 from the annotated time to the newest sample a decision needed. Labels are scored where the
 annotation names labels, velocity where it has any. Refined is what the names have become
 once the refine events have come.
@@ -42,7 +46,8 @@ keys of --json:
   task, preset, sound: {gain_db, lowpass_hz, noise_dbfs},
   files: [{name, seconds, and the rest for this file}], and for all of them together:
   scores     {name: {f, precision, recall, hit, extra, missed}}
-  measures   {name: value}, for f0
+  measures   {name: value}, for f0 and beats
+  error_ms   {median, p90}, for beats: what was said less what is true, p90 of its size
   delay_ms   {p10, median, p90, max, n}, or null
   waited_ms  largest emitted - time
 and for drums:
@@ -99,7 +104,7 @@ def execute(args: argparse.Namespace) -> int:
 
     decisions, notes = _decisions(args), _notes(args.map)
     spoiling = Spoiling(args.gain, args.lowpass, args.noise)
-    wanted = ["notes.pitch=true"] if args.task == "f0" else []
+    wanted = {"f0": ["notes.pitch=true"], "beats": BEATS}.get(args.task, [])
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
     at = [[f"drums.decision_ms={ms:g}"] for ms in decisions] or [[]]
     presets = [load(name, [*wanted, *args.set, *more]) for more in at]

@@ -18,6 +18,8 @@ notes    the right semitone, begun within 50 (25) ms; "with offset" also ended w
          20 % of the note's length, whichever is more.
 f0       raw pitch and chroma accuracy (50 cents), voicing false alarm and overall accuracy, on a
          grid of 5.8 ms; where the reference lists nothing it is unvoiced.
+beats    within 70 ms, from 5 s on; "downbeats" where the annotation counts in bars; CMLc to AMLt as
+         mir_eval has them, each song counting the same. A beat is foretold, so its delay is below 0.
 
 The delay is `emitted` less the *reference* time of the event that was matched, so that claiming a
 late time does not hide a late decision; "waited" is `emitted` less the event's own time, at most.
@@ -28,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.evaluate.beats import score_beats
 from bridge.evaluate.drums import score_drums
 from bridge.evaluate.matching import Counts, Score
 from bridge.evaluate.pooling import pooled
@@ -39,6 +42,7 @@ SCORES: dict[str, Callable[[Path, np.ndarray], Score]] = {
     "drums": score_drums,
     "notes": score_notes,
     "f0": score_f0,
+    "beats": score_beats,
 }
 TASKS = tuple(SCORES)
 
@@ -55,6 +59,7 @@ __all__ = [
     "pairs",
     "pooled",
     "readable",
+    "score_beats",
     "score_drums",
     "score_f0",
     "score_notes",

@@ -12,7 +12,7 @@ import numpy as np
 from bridge.errors import EarwireError, UsageError
 from bridge.evaluate.said import drums_said, notes_said, onsets_said
 from bridge.messages import family_of, read
-from dsp.events import EVENT, LABELS, PITCH, Label
+from dsp.events import BEAT, EVENT, LABELS, PITCH, Label
 from dsp.units import RATE
 
 FAMILIES = ("kick", "snare", "hat", "tom", "cymbal")
@@ -74,7 +74,8 @@ def pairs(folder: Path, task: str, audio: str = "", truth: str = "") -> list[Pai
 
     Two layouts are known. One folder a song, as MDB Drums has it: ``SONG/drums.flac`` (or the file
     that `audio` names, such as ``mix``) with ``SONG/class.txt`` (or the file that `truth` names, such
-    as ``subclass``); for f0, ``SONG/stem_NN_*.flac`` with ``SONG/*_STEM_NN.csv``. And plain pairs
+    as ``subclass``); for f0, ``SONG/stem_NN_*.flac`` with ``SONG/*_STEM_NN.csv``; for beats,
+    ``SONG/beats.txt``. And plain pairs
     that share a name, anywhere below: ``x.wav`` with ``x.txt``, ``.csv``, ``.jsonl`` or ``.mid``.
 
     Raises
@@ -92,7 +93,7 @@ def pairs(folder: Path, task: str, audio: str = "", truth: str = "") -> list[Pai
             if path.name.startswith("stem_") and (not audio or audio == path.stem):
                 told = sorted(beside.glob(f"*_STEM_{path.stem.split('_')[1]}.csv"))
         elif path.stem == (audio or "drums"):
-            told = _written(beside / (truth or "class"))
+            told = _written(beside / (truth or ("beats" if task == "beats" else "class")))
         if not told and not (truth or audio):
             told = _written(path.with_suffix(""))
         if told and told[0].stem == path.stem:
@@ -305,9 +306,22 @@ def known_f0(path: Path) -> np.ndarray:
     return np.array(rows).reshape(-1, 2)
 
 
+def known_beats(path: Path) -> list[tuple[float, int]]:
+    """(time [s], place in the bar from 1, or 0 where that is not known) of each beat, in order."""
+    if path.suffix == ".jsonl":
+        beats = _events(path)
+        beats = beats[beats["kind"] == BEAT]
+        return sorted((float(e["time"]) / RATE, int(e["value"])) for e in beats)
+    if path.suffix == ".mid":
+        raise EarwireError(f"{path}: beats are read from text or event lines")
+    rows = _rows(path, 1)
+    return sorted((float(row[0]), int(_number(path, row[1])) if len(row) > 1 else 0) for row in rows)
+
+
 KNOWN: dict[str, Callable[[Path], Any]] = {
     "onsets": known_onsets,
     "drums": known_drums,
     "notes": known_notes,
     "f0": known_f0,
+    "beats": known_beats,
 }
