@@ -59,7 +59,8 @@ bench: setup
 DATA   ?= data
 WORK   ?= build/drums
 DEVICE ?= cpu
-TRAIN  := fluidsynth fluid-soundfont-gm hydrogen-drumkits musescore-general-soundfont
+TRAIN  := avldrums.lv2-soundfont csound-soundfont fluidsynth fluid-soundfont-gm hydrogen-data hydrogen-drumkits \
+	lmms-common musescore-general-soundfont
 train-drums: setup
 	@$(MAKE) --no-print-directory system DEBIAN="$(TRAIN)"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.fft import FFT, fft, power_spectrum
+from dsp.frame import asymmetric_window, push, windowed
 from dsp.kernel import kernel
-from dsp.spectrum import asymmetric_window
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
 
@@ -27,11 +27,19 @@ RELEASE = np.float32(10 ** (-1.5 * FRAME / RATE / 10))  # 1.5 dB a second
 MEAN = np.float32(1 - np.exp(-FRAME / RATE / 1.0))  # of a band's own mean, a frame
 
 
+class Triangles(NamedTuple):
+    """Overlapping bands of a spectrum, each a triangle over its bins."""
+
+    first: np.ndarray  # (bands,) bin with which each begins
+    start: np.ndarray  # (bands + 1,) where the weights of each begin, and the last end
+    weights: np.ndarray  # (n,)
+
+
 class BandsState(NamedTuple):
     short_window: np.ndarray  # (SHORT,)
     long_window: np.ndarray  # (LONG,)
-    short_edges: np.ndarray  # (SHORTS + 2,) corners of the triangles [bins]
-    long_edges: np.ndarray  # (LONGS + 2,)
+    short_triangles: Triangles
+    long_triangles: Triangles
     recent: np.ndarray  # (LONG,) newest samples, oldest first
     hops: np.ndarray  # (1,) of the frame being filled
     frame: np.ndarray  # (LONG,) work
@@ -52,6 +60,18 @@ def corners(size: int, low: float, high: float, count: int) -> np.ndarray:
     return bins.astype(np.float32)
 
 
+def triangles(size: int, low: float, high: float, count: int) -> Triangles:
+    """`count` triangles from `low` to `high` [Hz] over the spectrum of `size` samples."""
+    edges = corners(size, low, high, count).astype(float)
+    first, weights = [], []
+    for low, peak, high in zip(edges, edges[1:], edges[2:], strict=False):
+        bins = np.arange(np.ceil(low), min(int(high), size // 2) + 1)
+        first.append(int(bins[0]))
+        weights.append(np.maximum(np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)), 0))
+    start = np.cumsum([0] + [len(w) for w in weights])
+    return Triangles(np.array(first), start, np.concatenate(weights).astype(np.float32))
+
+
 def band_frequencies() -> np.ndarray:
     """Centre of each band [Hz], shape (BANDS,)."""
     return np.concatenate(
@@ -66,8 +86,8 @@ def bands_state() -> BandsState:
     return BandsState(
         asymmetric_window(SHORT, SHORT_FALL),
         asymmetric_window(LONG, LONG_FALL),
-        corners(SHORT, *SHORT_RANGE, SHORTS),
-        corners(LONG, *LONG_RANGE, LONGS),
+        triangles(SHORT, *SHORT_RANGE, SHORTS),
+        triangles(LONG, *LONG_RANGE, LONGS),
         np.zeros(LONG, np.float32),
         np.zeros(1, np.int64),
         np.zeros(LONG, np.float32),
@@ -81,22 +101,15 @@ def bands_state() -> BandsState:
     )
 
 
-@kernel(fastmath={"contract", "nsz"})
-def _windowed(window, recent, out):
-    start = len(recent) - len(window)
-    for i in range(len(window)):
-        out[i] = window[i] * recent[start + i]
-
-
 @kernel
-def _triangles(spectrum, edges, out):
+def under(triangles, spectrum, out):
     """Power under each triangle."""
+    first, start, weights = triangles.first, triangles.start, triangles.weights
     for band in range(len(out)):
-        low, peak, high = edges[band], edges[band + 1], edges[band + 2]
+        shift = first[band] - start[band]
         total = np.float32(0)
-        for k in range(int(np.ceil(low)), min(int(high), len(spectrum) - 1) + 1):
-            weight = min((k - low) / (peak - low), (high - k) / (high - peak))
-            total += np.float32(max(weight, 0.0)) * spectrum[k]
+        for i in range(start[band], start[band + 1]):
+            total += weights[i] * spectrum[i + shift]
         out[band] = total
 
 
@@ -104,12 +117,12 @@ def _triangles(spectrum, edges, out):
 def bands_look(state):
     """Powers of what has been heard so far, into ``state.power``, whether or not a frame is complete."""
     recent = state.recent
-    _windowed(state.short_window, recent, state.frame[:SHORT])
+    windowed(state.short_window, recent, state.frame[:SHORT])
     power_spectrum(state.short_fft, state.frame[:SHORT], state.spectrum[: SHORT // 2 + 1])
-    _triangles(state.spectrum[: SHORT // 2 + 1], state.short_edges, state.power[:SHORTS])
-    _windowed(state.long_window, recent, state.frame)
+    under(state.short_triangles, state.spectrum[: SHORT // 2 + 1], state.power[:SHORTS])
+    windowed(state.long_window, recent, state.frame)
     power_spectrum(state.long_fft, state.frame, state.spectrum)
-    _triangles(state.spectrum, state.long_edges, state.power[SHORTS:])
+    under(state.long_triangles, state.spectrum, state.power[SHORTS:])
 
 
 @kernel
@@ -126,12 +139,7 @@ def bands_hop(state, x):
     A band adds no delay: both windows end with the newest sample.  Realtime:
     O(1), two transforms every HOPS hops, no allocation.
     """
-    recent = state.recent
-    kept = LONG - HOP
-    for i in range(kept):
-        recent[i] = recent[i + HOP]
-    for i in range(HOP):
-        recent[kept + i] = x[i]
+    push(state.recent, x)
     state.hops[0] += 1
     if state.hops[0] < HOPS:
         return False

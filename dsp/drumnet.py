@@ -19,7 +19,7 @@ from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
 
 FAMILIES = ("kick", "snare", "hat", "tom", "cymbal", "other")
-METAL = len(FAMILIES)  # any hat or cymbal: the last of the logits that are thresholded
+METAL = len(FAMILIES)  # any hat or cymbal; its own logit only taught the net, the likelier of the two decides
 VOICES = METAL + 1
 NAMES = VOICES + len(LABELS)  # one past the logits of the labels, where the velocities begin
 OUTPUTS = NAMES + len(FAMILIES)

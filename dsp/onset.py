@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.frame import push
 from dsp.kernel import kernel
 from dsp.settings import number, switch
 from dsp.spectrum import BANDS, TIMES
@@ -178,10 +179,7 @@ def onset_hop(state, levels, x):
     Realtime: O(1), no allocation.
     """
     params, counter, found, recent = state.params[0], state.counter, state.found, state.recent
-    for i in range(HISTORY - HOP):
-        recent[i] = recent[i + HOP]
-    for i in range(HOP):
-        recent[HISTORY - HOP + i] = x[i]
+    push(recent, x)
     counter[0] += HOP
     now = counter[0]
     strength = strength_hop(state, levels)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.frame import push
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE, hz
@@ -125,10 +126,7 @@ def tape_room(state):
 def slow_step(state, x, tape, start):
     """One hop x (HOP,) to CHUNK slow samples, newest first, at ``tape[start:]``."""
     recent, blocker = state.recent, state.blocker
-    for i in range(TAPS - 1):
-        recent[i] = recent[i + HOP]
-    for i in range(HOP):
-        recent[TAPS - 1 + i] = x[i]
+    push(recent, x)
     for k in range(CHUNK):
         slow = float(_tap(state.taps, recent, FACTOR * (k + 1) - 1))
         # A DC offset or a slow rumble repeats at any lag.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.fft import FFT, fft, power_spectrum
+from dsp.frame import asymmetric_window, push, windowed
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
@@ -37,16 +38,6 @@ class SpectrumState(NamedTuple):
     fft: FFT
 
 
-def asymmetric_window(size: int, fall: int) -> np.ndarray:
-    """Raised cosine that rises over all but the newest `fall` samples; a full-scale sine has power 1."""
-    rise = size - fall
-    window = np.append(
-        0.5 - 0.5 * np.cos(np.pi * (np.arange(rise) + 0.5) / rise),
-        0.5 + 0.5 * np.cos(np.pi * (np.arange(fall) + 0.5) / fall),
-    )
-    return (2 * window / window.sum()).astype(np.float32)
-
-
 def spectrum_state() -> SpectrumState:
     taps = np.array([1.0])
     for _ in range(9):
@@ -63,22 +54,6 @@ def spectrum_state() -> SpectrumState:
         np.zeros(SIZE // 2 + 1, np.float32),
         fft(SIZE),
     )
-
-
-@kernel(fastmath={"contract", "nsz"})
-def _windowed(window, x, out):
-    for i in range(SIZE):
-        out[i] = window[i] * x[i]
-
-
-@kernel
-def _push(history, hop, n):
-    """Move `history` on by the `n` newest samples."""
-    kept = len(history) - n
-    for i in range(kept):
-        history[i] = history[i + n]
-    for i in range(n):
-        history[kept + i] = hop[i]
 
 
 @kernel
@@ -144,12 +119,12 @@ def spectrum_hop(state, x, out):
     -----
     Adds no delay. Realtime: O(1), two transforms of SIZE samples, no allocation.
     """
-    _push(state.recent, x, HOP)
+    push(state.recent, x)
     _decimate(state, state.recent)
-    _windowed(state.window, state.slow, state.frame)
+    windowed(state.window, state.slow, state.frame)
     power_spectrum(state.fft, state.frame, state.power)
     _decibels(state.power, state.low_edges, out[:LOWS])
-    _windowed(state.window, state.recent, state.frame)
+    windowed(state.window, state.recent, state.frame)
     power_spectrum(state.fft, state.frame, state.power)
     _decibels(state.power, state.high_edges, out[LOWS : LOWS + HIGHS])
     _newest(state.recent, out[LOWS + HIGHS :])

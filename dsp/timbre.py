@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import corners
+from dsp.bands import Triangles, triangles, under
 from dsp.fft import FFT, fft, power_spectrum
 from dsp.kernel import kernel
 from dsp.units import HOP
@@ -34,20 +34,27 @@ TINY = np.float32(1e-12)
 
 
 class TimbreState(NamedTuple):
-    whole: np.ndarray  # (WHOLE + 2,) corners of the triangles [bins]
-    first: np.ndarray
-    last: np.ndarray
+    whole: Triangles  # the bands of the three parts
+    first: Triangles
+    last: Triangles
     rise: np.ndarray  # (BACK + AHEAD,) work
     frame: np.ndarray  # (SIZE,) work
     spectrum: np.ndarray  # (SIZE / 2 + 1,) work
     fft: FFT
 
 
+def _even(count: int) -> Triangles:
+    """Bands whose weights sum to one, so that white noise is even over them."""
+    found = triangles(SIZE, *RANGE, count)
+    sums = np.add.reduceat(found.weights, found.start[:-1])
+    return found._replace(weights=found.weights / np.repeat(sums + TINY, np.diff(found.start)))
+
+
 def timbre_state() -> TimbreState:
     return TimbreState(
-        corners(SIZE, *RANGE, WHOLE),
-        corners(SIZE, *RANGE, FIRST),
-        corners(SIZE, *RANGE, LAST),
+        _even(WHOLE),
+        _even(FIRST),
+        _even(LAST),
         np.zeros(BACK + AHEAD),
         np.zeros(SIZE, np.float32),
         np.zeros(SIZE // 2 + 1, np.float32),
@@ -56,8 +63,8 @@ def timbre_state() -> TimbreState:
 
 
 @kernel
-def _bands(state, x, edges, energy, out):
-    """Mean power under each triangle over `energy`, log10; x fades in at once and out over its second half."""
+def _bands(state, x, bands, energy, out):
+    """Mean power in each band over `energy`, log10; x fades in at once and out over its second half."""
     n = len(x)
     fall = n // 2
     for i in range(SIZE):
@@ -71,14 +78,9 @@ def _bands(state, x, edges, energy, out):
             weight *= np.float32(0.5) + np.float32(0.5) * np.cos(phase)
         state.frame[i] = weight * x[i]
     power_spectrum(state.fft, state.frame, state.spectrum)
+    under(bands, state.spectrum, out)
     for band in range(len(out)):
-        low, peak, high = edges[band], edges[band + 1], edges[band + 2]
-        total, weights = np.float32(0), TINY
-        for k in range(int(np.ceil(low)), min(int(high), SIZE // 2) + 1):
-            weight = max(min((k - low) / (peak - low), (high - k) / (high - peak)), 0.0)
-            total += np.float32(weight) * state.spectrum[k]
-            weights += np.float32(weight)
-        out[band] = np.log10(total / (weights * energy) + FLOOR)
+        out[band] = np.log10(out[band] / energy + FLOOR)
 
 
 @kernel

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from bridge.teaching import every_stroke, known_of, pads_of, teach
+from dsp import timbre
+from dsp.bands import corners
 from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS, RECENT, pads_keep, pads_kit, pads_look, pads_name, pads_rename, pads_state
 from dsp.timbre import TIMBRE, timbre_look, timbre_state
@@ -151,8 +153,8 @@ def test_a_timbre_is_high_where_the_sound_is():
     for pitch in (200, 1000, 6000):
         sound = np.concatenate([np.zeros(3000), np.sin(2 * np.pi * pitch * t)]).astype(np.float32)
         whole = heard_at(sound, 3000)[:56]
-        edges = timbre_state().whole * RATE / 1024
-        assert abs(edges[1 + whole.argmax()] / pitch - 1) < 0.25
+        centres = corners(timbre.SIZE, *timbre.RANGE, timbre.WHOLE)[1:-1] * RATE / timbre.SIZE
+        assert abs(centres[whole.argmax()] / pitch - 1) < 0.25
     steps = heard_at(np.concatenate([np.zeros(3000), np.exp(-t / 0.003)]).astype(np.float32), 3000)[-16:-8]
     assert np.all(np.diff(steps[1:]) < 0)  # the first holds what lies before the stroke
 

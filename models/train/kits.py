@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drum kits to train and to test with: single strokes, by what was struck.
 
-Three kinds of source: folders of samples, the kits of Debian's `hydrogen-drumkits`, and the drum
-programs of General MIDI soundfonts. What may be trained on has a licence that goes with this
+Three kinds of source: folders of samples, kits of the Hydrogen drum machine, and the drums of
+soundfonts. What may be trained on has a licence that goes with this
 project's; kits with another one only ever test it.
 """
 
@@ -21,12 +21,15 @@ import soxr
 from dsp.events import LABELS
 from dsp.units import RATE
 
-HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
+HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")  # Debian's hydrogen-data and hydrogen-drumkits
+LMMS = Path("/usr/share/lmms/samples/drums")  # lmms-common, GPL-2+ (T. Doerffel and others)
 TRAIN = {
     "Audiophob": "CC0",
     "ColomboAcousticDrumkit": "GPL-2+ (M. Guglielmetti)",
     "ElectricEmpireKit": "GPL-2+ (A. Pavlov)",
+    "GMRockKit": "GPL-2+ (G. MacArthur, S. Moors)",
     "HardElectro1": "GPL-2+ (A. Pavlov)",
+    "TR808EmulationKit": "GPL-2+ (ArtemioLabs)",
     "The Black Pearl 1.0": "GPL of any version (G. MacArthur)",
     "VariBreaks": "GPL-2+ (A. Pavlov)",
     "rumpf_kit_z01_h2": "CC BY 3.0 (E. Rumpf)",
@@ -39,11 +42,20 @@ HELD_OUT = (
 SOUNDFONTS = {
     "fluid": Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     "musescore": Path("/usr/share/sounds/sf3/MuseScore_General.sf3"),
-}  # both MIT
+    "csound": Path("/usr/share/sounds/sf2/sf_GMbank.sf2"),
+}  # MIT, MIT, public domain
 PROGRAMS = (0, 8, 16, 24, 25, 32, 40, 48)  # standard, room, power, electronic, 808, jazz, brush, orchestra
-ACOUSTIC = ("muldjord", "discord_gm_kit", "ColomboAcousticDrumkit", "The Black Pearl 1.0", "sonic_pi")
+# Acoustic kits by G. MacArthur in avldrums.lv2-soundfont. CC BY-SA 3.0 lets what is made of them go by its
+# version 4.0, and that lets it go by the GPL 3, which is this project's.
+AVL = {
+    "Red Zeppelin": Path("/usr/share/sounds/sf2/Red_Zeppelin_4_LV2.sf2"),
+    "Black Pearl": Path("/usr/share/sounds/sf2/Black_Pearl_4_LV2.sf2"),
+}
+ACOUSTIC = ("muldjord", "discord_gm_kit", "ColomboAcousticDrumkit", "The Black Pearl 1.0", "GMRockKit",
+            "Red Zeppelin", "sonic_pi")  # fmt: skip
 ELECTRONIC = ("TR-808", "LM-2", "MRK-2", "Casio-RZ1", "MFB-512", "ElectricEmpireKit", "HardElectro1",
-              "VariBreaks", "fluid24", "fluid25", "musescore24", "musescore25")  # fmt: skip
+              "TR808EmulationKit", "VariBreaks", "lmms", "fluid24", "fluid25", "musescore24", "musescore25",
+              "csound24", "csound25")  # fmt: skip
 
 # What a piece may be: a label, or "other": percussion that has no label of its own.
 GM = {
@@ -52,6 +64,11 @@ GM = {
     50: "tom-high", 51: "ride", 52: "china", 53: "ride-bell", 54: "tambourine", 55: "splash", 56: "cowbell",
     57: "crash", 59: "ride", 60: "bongo", 61: "bongo", 62: "conga", 63: "conga", 64: "conga", 69: "shaker",
     70: "shaker", 75: "other", 76: "other", 77: "other", 82: "shaker",
+}  # fmt: skip
+AVL_KEYS = {
+    36: "kick", 37: "snare-side", 38: "snare", 39: "clap", 40: "snare", 41: "tom-low", 42: "hat-closed", 43: "tom-low",
+    44: "hat-pedal", 45: "tom-mid", 46: "hat-open", 47: "tom-mid", 48: "hat-open", 49: "crash", 51: "ride",
+    53: "ride-bell", 54: "tambourine", 55: "splash", 56: "cowbell", 57: "crash", 59: "ride", 64: "shaker",
 }  # fmt: skip
 PATTERNS = (  # the first that a name matches says what it is
     (
@@ -130,17 +147,18 @@ def _voices(found: dict[tuple[str, str], list[np.ndarray]]) -> Iterator[tuple[st
             yield piece, kept
 
 
-def folder_kit(folder: Path) -> Iterator[tuple[str, Takes]]:
-    """A folder of samples; takes of one voice differ in their last digits."""
+def folder_kit(folder: Path, *, apart: bool) -> Iterator[tuple[str, Takes]]:
+    """A folder of samples, each a voice of its own or, not `apart`, takes that differ in their last digits."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".flac", ".ogg", ".wav")):
         name = path.relative_to(folder.parent).as_posix()
         piece = piece_of(name)
         if piece:
-            # A machine's knobs make voices of their own.
-            apart = folder.name in ("TR-808", "sonic_pi")
             voice = name if apart else re.sub(r"\d+\.\w+$|_[LR]\.\w+$", "", name)
-            found.setdefault((piece, voice), []).append(_load(path))
+            try:
+                found.setdefault((piece, voice), []).append(_load(path))
+            except sf.LibsndfileError as error:
+                print(f"passed over: {error}")  # one of lmms's is broken
     yield from _voices(found)
 
 
@@ -159,19 +177,20 @@ def hydrogen_kit(folder: Path) -> Iterator[tuple[str, Takes]]:
     yield from _voices(found)
 
 
-def soundfont_kit(path: Path, program: int) -> Iterator[tuple[str, Takes]]:
-    """A General MIDI drum program, each key struck at three velocities."""
+def soundfont_kit(
+    path: Path, program: int, keys: dict[int, str], channel: int, velocities: tuple[int, ...]
+) -> Iterator[tuple[str, Takes]]:
+    """The drums of a soundfont's program, each key struck soft to loud."""
     midi, track = mido.MidiFile(ticks_per_beat=500), mido.MidiTrack()
     midi.tracks.append(track)
-    track.append(mido.Message("program_change", channel=9, program=program))
+    track.append(mido.Message("program_change", channel=channel, program=program))
     strokes, clock, last = [], 0.5, 0.0
-    for key, piece in GM.items():
-        for velocity in (45, 85, 122):
+    for key, piece in keys.items():
+        for velocity in velocities:
             strokes.append((clock, key, piece))
             for kind, at in (("note_on", clock), ("note_off", clock + 0.3)):
-                track.append(
-                    mido.Message(kind, channel=9, note=key, velocity=velocity, time=round((at - last) * 1000))
-                )
+                wait = round((at - last) * 1000)
+                track.append(mido.Message(kind, channel=channel, note=key, velocity=velocity, time=wait))
                 last = at
             clock += LONGEST[piece] + 0.4
     track.append(mido.MetaMessage("end_of_track", time=3000))
@@ -196,10 +215,16 @@ def shelf(oneshots: Path | None, *, held_out: bool = False) -> Shelf:
             kits[folder.name] = hydrogen_kit(folder)
     if not held_out:
         for folder in sorted(p for p in oneshots.iterdir() if p.is_dir()) if oneshots else ():
-            kits[folder.name] = folder_kit(folder)
+            # A machine's knobs make voices of their own.
+            kits[folder.name] = folder_kit(folder, apart=folder.name in ("TR-808", "sonic_pi"))
+        if LMMS.is_dir():
+            kits["lmms"] = folder_kit(LMMS, apart=True)
         for name, path in SOUNDFONTS.items():
             for program in PROGRAMS if path.exists() else ():
-                kits[f"{name}{program}"] = soundfont_kit(path, program)
+                kits[f"{name}{program}"] = soundfont_kit(path, program, GM, 9, (45, 85, 122))
+        for name, path in AVL.items():
+            if path.exists():
+                kits[name] = soundfont_kit(path, 0, AVL_KEYS, 0, (20, 40, 65, 90, 120))
     found: Shelf = {}
     for kit, voices in kits.items():
         for piece, takes in voices:

@@ -38,6 +38,8 @@ LEVELS = {  # mean and spread of a piece's level in a mix [dB]
 METAL = ("hat-closed", "hat-open", "hat-pedal", "ride", "crash", "china", "ride-bell", "splash")
 HATS = ("hat-closed", "hat-open", "hat-pedal")
 PERCUSSION = ("clap", "tambourine", "cowbell", "bongo", "conga", "shaker", "other")
+RARE = ("tom-low", "tom-mid", "tom-mid", "tom-high", "crash", "china", "china", "splash", "splash", "ride-bell",
+        "snare-rim", "cowbell")  # fmt: skip
 INVENTED = {"snare-rim": "snare", "china": "crash", "ride-bell": "ride", "splash": "crash"}  # like another
 
 HIT = np.dtype(
@@ -116,21 +118,10 @@ def rearranged(played: Performance, rng: np.random.Generator) -> list[Hit]:
         swap["snare-rim"] = "snare"
     swap["crash"] = swap.get("crash", str(rng.choice(["crash", "crash", "crash", "china", "splash"])))
     hits = [h._replace(piece=swap.get(h.piece, h.piece)) for h in played.hits]
-    if rng.random() < 0.35:
-        pieces = [
-            "tom-low",
-            "tom-mid",
-            "tom-high",
-            "crash",
-            "china",
-            "splash",
-            "ride-bell",
-            "snare-rim",
-            "cowbell",
-        ]
+    if rng.random() < 0.5:
         hits += [
-            Hit(rng.uniform(0.5, SECONDS - 0.3), str(rng.choice(pieces)), rng.uniform(0.3, 1))
-            for _ in range(rng.integers(2, 14))
+            Hit(rng.uniform(0.5, SECONDS - 0.3), str(rng.choice(RARE)), rng.uniform(0.3, 1))
+            for _ in range(rng.integers(2, 20))
         ]
     for _ in range(int(rng.choice([0, 0, 0, 0, 0, 1, 1, 2]))):
         piece, step = str(rng.choice(PERCUSSION)), played.beat * rng.choice([0.25, 0.5, 0.5, 1, 2])
@@ -334,6 +325,12 @@ def room(rng: np.random.Generator) -> np.ndarray:
     return np.append(np.zeros(int(rng.uniform(0, 0.02) * RATE)), tail / np.sqrt((tail**2).sum()))
 
 
+def clean(dry: np.ndarray, wet: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Some room, and no more; peak 0.7."""
+    y = dry + 10 ** (rng.uniform(-24, -9) / 20) * fftconvolve(wet, room(rng))[: len(dry)]
+    return (0.7 * y / max(np.abs(y).max(), 1e-6)).astype(np.float32)
+
+
 def desk(dry: np.ndarray, wet: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Room, compressor, overdrive, clipping, codec and bit depth, each at random; peak 0.7."""
     y = dry
@@ -363,9 +360,18 @@ def desk(dry: np.ndarray, wet: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def render(
-    hits: list[Hit], shelf: Shelf, rng: np.random.Generator, *, plain: bool = False, kit: str = ""
+    hits: list[Hit],
+    shelf: Shelf,
+    rng: np.random.Generator,
+    *,
+    plain: bool = False,
+    harsh: bool = True,
+    kit: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Audio, shape (SECONDS * RATE,), and what is in it, HIT records in order of time."""
+    """Audio, shape (SECONDS * RATE,), and what is in it, HIT records in order of time.
+
+    `plain` leaves the kit as it was recorded, and without `harsh` the sound has only been in a room.
+    """
     n = SECONDS * RATE
     dry, wet, truth = np.zeros(n), np.zeros(n), []
     kit = kit or any_kit(shelf["snare"], rng)
@@ -394,6 +400,7 @@ def render(
         label = LABEL_ROW.get(hit.piece, -1)
         family = FAMILIES.index(LABELS[label].family if label >= 0 else "other")
         truth.append(
-            (start, PIECES.index(hit.piece), label, family, 20 * np.log10(gain + 1e-9), hit.velocity)
+            # An even player's soft strokes are not soft.
+            (start, PIECES.index(hit.piece), label, family, 20 * np.log10(gain + 1e-9), strength)
         )
-    return desk(dry, wet, rng), np.sort(np.array(truth, HIT), order="start")
+    return (desk if harsh else clean)(dry, wet, rng), np.sort(np.array(truth, HIT), order="start")
