@@ -21,7 +21,7 @@ from dsp.pointer import (
     pointer_state,
 )
 from dsp.pulse import BANDS, FRAME, PulseState, pulse_hop, pulse_state
-from dsp.settings import choice, number, switch
+from dsp.settings import number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
 
@@ -51,7 +51,9 @@ class BeatSettings:
     usual: float = number(
         105, 50, 220, "bpm", "of a tempo, its half and its double, the one nearest to this is chosen"
     )
-    metre: str = choice("any", ("any", "2", "3", "4"), "beats in a bar, where that is known beforehand")
+    metre: int = number(
+        0, 0, 4, "beats", "in a bar, where that is known beforehand; 0 where it is to be found"
+    )
 
 
 BEAT_PARAMS = np.dtype(
@@ -73,7 +75,7 @@ class BeatState(NamedTuple):
 
 def beat_params(settings: BeatSettings) -> np.ndarray:
     """What the kernel reads of the settings, shape (1,)."""
-    metre = 0 if settings.metre == "any" else int(settings.metre)
+    metre = settings.metre if settings.metre in METRES else 0
     low, high = min(settings.low, settings.high), max(settings.low, settings.high)
     return np.array([(settings.enabled, low, high, settings.usual, metre)], BEAT_PARAMS)
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import corners
+from dsp.bands import Triangles, triangles, under
 from dsp.fft import FFT, fft, power_spectrum
+from dsp.frame import asymmetric_window, windowed
 from dsp.kernel import kernel
-from dsp.spectrum import asymmetric_window
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
 
@@ -28,7 +28,7 @@ RELEASE = np.float32(10 ** (-1.5 * FRAME / RATE / 10))  # 1.5 dB a second
 
 class PulseState(NamedTuple):
     window: np.ndarray  # (SIZE,)
-    edges: np.ndarray  # (BANDS + 2,) corners of the triangles [bins]
+    triangles: Triangles
     recent: np.ndarray  # (SIZE,) newest samples, oldest first
     hops: np.ndarray  # (1,) of the frame being filled
     frame: np.ndarray  # (SIZE,) work
@@ -43,7 +43,7 @@ class PulseState(NamedTuple):
 def pulse_state() -> PulseState:
     return PulseState(
         asymmetric_window(SIZE, FALL),
-        corners(SIZE, *RANGE, BANDS),
+        triangles(SIZE, *RANGE, BANDS),
         np.zeros(SIZE, np.float32),
         np.zeros(1, np.int64),
         np.zeros(SIZE, np.float32),
@@ -54,24 +54,6 @@ def pulse_state() -> PulseState:
         np.full((BACK, BANDS), np.log10(FLOOR), np.float32),
         np.zeros(INPUTS, np.float32),
     )
-
-
-@kernel(fastmath={"contract", "nsz"})
-def _windowed(window, recent, out):
-    for i in range(SIZE):
-        out[i] = window[i] * recent[i]
-
-
-@kernel
-def _triangles(spectrum, edges, out):
-    """Power under each triangle."""
-    for band in range(len(out)):
-        low, peak, high = edges[band], edges[band + 1], edges[band + 2]
-        total = np.float32(0)
-        for k in range(int(np.ceil(low)), min(int(high), len(spectrum) - 1) + 1):
-            weight = min((k - low) / (peak - low), (high - k) / (high - peak))
-            total += np.float32(max(weight, 0.0)) * spectrum[k]
-        out[band] = total
 
 
 @kernel
@@ -121,9 +103,9 @@ def pulse_hop(state, x):
     if state.hops[0] < HOPS:
         return False
     state.hops[0] = 0
-    _windowed(state.window, recent, state.frame)
+    windowed(state.window, recent, state.frame)
     power_spectrum(state.fft, state.frame, state.spectrum)
-    _triangles(state.spectrum, state.edges, state.power)
+    under(state.triangles, state.spectrum, state.power)
     _related(state)
     return True
 

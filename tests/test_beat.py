@@ -110,7 +110,7 @@ def test_off_says_nothing() -> None:
 
 
 def test_bars_of_three_are_counted_where_asked_for() -> None:
-    said = of(Listener(BeatSettings(enabled=True, metre="3")).hear(rock(beats_at(120, 10))), BEAT, 4.0)
+    said = of(Listener(BeatSettings(enabled=True, metre=3)).hear(rock(beats_at(120, 10))), BEAT, 4.0)
     places = said["value"].astype(int)
     assert (said["label"] == 3).all() and set(places) == {1, 2, 3}
     assert np.mean(np.diff(places) % 3 == 1) > 0.9
