@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge import realtime
+from bridge.clock import clock_step
 from bridge.departure import (
     Departure,
     announce_range,
     decision,
     depart_step,
     departure,
-    departure_params,
+    departure_adopt,
 )
 from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing, room
 from bridge.native import (
@@ -95,6 +96,15 @@ def listen_step(listening):
     _follow_clock(listening)
     said, heard = hear_step(listening.hearing, listening.block[:n], listening.said)
     depart_step(listening.departure, listening.said[:said], listening.box)
+    ticks = clock_step(
+        listening.departure.ticks,
+        listening.departure.clock[0],
+        listening.said[:said],
+        listening.hearing.counts[HEARD],
+        listening.box,
+    )
+    if ticks:
+        post(listening.leave)
     if listening.words[PATIENT]:
         while acquire(listening.words, STOP) == 0 and (
             ring_ready(listening.events) > len(listening.events.data) // 2
@@ -309,9 +319,7 @@ class Engine:
         """Take over another preset's numbers while listening."""
         self.preset = preset
         adopt(self.listening.hearing, preset, preset.source.gain_db if self._raw else 0.0)
-        params, notes = departure_params(preset)
-        self.listening.departure.params[...] = params
-        self.listening.departure.notes[...] = notes
+        departure_adopt(self.listening.departure, preset)
         self.publish()
         self.announce()
 

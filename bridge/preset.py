@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from bridge import kits, toml_lines
+from bridge.clock import ClockSettings
 from bridge.errors import KitError, PresetError
 from dsp.beat import BeatSettings
 from dsp.events import LABELS
@@ -140,6 +141,7 @@ class Preset:
     )
     notes: NoteSettings = field(default_factory=NoteSettings)
     beat: BeatSettings = field(default_factory=BeatSettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
     key: KeySettings = field(default_factory=KeySettings)
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)
@@ -404,17 +406,24 @@ class _Reader:
                 given[name] = self.field(known[name], types[name], item, (name,))
         return self.settle(Preset(**given))
 
+    def blamed(self, table: str) -> Key:
+        """Which of low and high is wrong where they do not fit: the one that was set last."""
+        high = (table, "high")
+        return high if high in self.text.overridden else (table, "low")
+
     def settle(self, preset: Preset) -> Preset:
         """Check the rules between keys, and carry out the one that needs no complaint."""
         if preset.notes.low >= preset.notes.high:
             self.refuse(
-                ("notes", "low"),
-                f"{preset.notes.low:g} is not below notes.high, which is {preset.notes.high:g}",
+                self.blamed("notes"),
+                f"notes.low, {preset.notes.low:g}, is not below notes.high, which is {preset.notes.high:g}",
             )
+        if preset.clock.enabled and not preset.beat.enabled:
+            preset = dataclasses.replace(preset, beat=dataclasses.replace(preset.beat, enabled=True))
         if preset.velocity.low > preset.velocity.high:
             self.refuse(
-                ("velocity", "low"),
-                f"{preset.velocity.low:g} is above velocity.high, which is {preset.velocity.high:g}",
+                self.blamed("velocity"),
+                f"velocity.low, {preset.velocity.low:g}, is above velocity.high, which is {preset.velocity.high:g}",
             )
         # A hit is named after its stroke is decided, so a stroke may not wait longer than its name.
         if preset.drums.enabled and preset.onset.decision_ms > preset.drums.decision_ms:

@@ -35,12 +35,13 @@ NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
 PULL, OCTAVE = 0.7, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
 GENTLE = 0.5  # how much of what rises is a beat
+STROKE = 0.25  # what stands out this much shows that music plays
 LOWS = 9  # bands of a kick
 
 TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
 COUNT, WHAT, FIRST, SECOND = range(4)  # words of `asked`
 CLOCK, DONE, LOCKED = range(3)  # words of `clock`
-LAST, LENGTH, SHIFT, WANTED, SAID, SURENESS = range(6)  # words of `course`
+LAST, LENGTH, SHIFT, WANTED, SAID, HEARD = range(6)  # words of `course`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,12 @@ class BeatSettings:
     metre: int = number(
         0, 0, 4, "beats", "in a bar, where that is known beforehand; 0 where it is to be found"
     )
+    hold_s: float = number(4, 1, 60, "s", "how long it counts on where no stroke is heard")
 
 
 BEAT_PARAMS = np.dtype(
-    [("enabled", "i8"), ("low", "f8"), ("high", "f8"), ("usual", "f8"), ("metre", "i8")], align=True
+    [("enabled", "i8"), ("low", "f8"), ("high", "f8"), ("usual", "f8"), ("metre", "i8"), ("hold", "i8")],
+    align=True,
 )
 
 
@@ -66,7 +69,7 @@ class BeatState(NamedTuple):
     asked: np.ndarray  # (4,) float64, written by whoever asks: how often, what, and two numbers
     clock: np.ndarray  # (3,) int64: samples heard, how often was answered, 1 while locked
     course: np.ndarray  # (6,) float64: last beat [samples], its length [samples], nudge [samples],
-    # length asked for [frames], tempo said last [bpm], likelihood of the last beat
+    # length asked for [frames], tempo said last [bpm], last stroke [samples]
     strength: np.ndarray  # (4,) mean rise and its peak, the same of the lows
     pulse: PulseState
     pointer: PointerState
@@ -77,7 +80,9 @@ def beat_params(settings: BeatSettings) -> np.ndarray:
     """What the kernel reads of the settings, shape (1,)."""
     metre = settings.metre if settings.metre in METRES else 0
     low, high = min(settings.low, settings.high), max(settings.low, settings.high)
-    return np.array([(settings.enabled, low, high, settings.usual, metre)], BEAT_PARAMS)
+    return np.array(
+        [(settings.enabled, low, high, settings.usual, metre, round(settings.hold_s * RATE))], BEAT_PARAMS
+    )
 
 
 def beat_state(settings: BeatSettings, ids: np.ndarray) -> BeatState:
@@ -85,7 +90,7 @@ def beat_state(settings: BeatSettings, ids: np.ndarray) -> BeatState:
         beat_params(settings),
         np.zeros(4),
         np.zeros(3, np.int64),
-        np.array([-1e18, 0, 0, 0, 0, 0]),
+        np.array([-1e18, 0, 0, 0, 0, -1e18]),
         np.array([0, 0.05, 0, 0.05], np.float32),
         pulse_state(),
         pointer_state(),
@@ -114,6 +119,8 @@ def _felt(state):
             low += rise
     out = _above(whole / np.float32(BANDS), state.strength[:2])
     deep = _above(low / np.float32(LOWS), state.strength[2:])
+    if out > STROKE:
+        state.course[HEARD] = state.clock[CLOCK]
     beat = np.float32(0.01) + np.float32(GENTLE) * out * np.sqrt(out)
     return beat, np.float32(0.18) + np.float32(0.22) * deep
 
@@ -191,9 +198,10 @@ def _announce(state, now, out, n):
     else:
         time = now + (found[0] - 0.5 - LAG) * FRAME + course[SHIFT]
         length, sure = found[1] * FRAME, found[2]
+    if not locked and now - course[HEARD] > state.params[0].hold:
+        course[SAID] = 0.0
+        return n
     if sure < SURE or time - now > LEAD * FRAME or time - course[LAST] < 0.5 * length:
-        if not locked and sure < SURE and now - course[LAST] > 4 * RATE:
-            course[SAID] = 0.0
         return n
     if not locked:
         steady = abs(length / max(course[LENGTH], 1.0) - 1) < STEADY
@@ -205,7 +213,6 @@ def _announce(state, now, out, n):
         else:
             course[LENGTH] = length
     course[LAST] = time
-    course[SURENESS] = sure
     bpm = 60 * RATE / course[LENGTH]
     if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
         course[SAID] = bpm
