@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter
 
-from bridge import lessons, strokes
+from bridge.kit import cutting, learning, report
+from bridge.kit.cutting import Stroke
+from bridge.kit.teacher import teach
 from bridge.messages import labels_of
 from bridge.preset import Preset, load
-from bridge.strokes import Stroke
-from bridge.teaching import teach
 from dsp.events import DRUM
 from dsp.pads import PadsState
 from dsp.units import RATE
@@ -71,20 +71,20 @@ def performed(
     return sound, [(int(time), name) for time, (name, _) in zip(times, order, strict=True)]
 
 
-def heard(sound: np.ndarray, kit: Kit, preset: Preset) -> strokes.Heard:
+def heard(sound: np.ndarray, kit: Kit, preset: Preset) -> cutting.Heard:
     def prepare(pads: PadsState) -> None:
         teach(pads, rows_of(kit, None), kit=True)
 
-    return strokes.listen_to([sound], RATE, preset, prepare)
+    return cutting.listen_to([sound], RATE, preset, prepare)
 
 
 def put_right(
-    kit: Kit, said: strokes.Heard, struck: list[tuple[int, str]], names: list[str], most: int
+    kit: Kit, said: cutting.Heard, struck: list[tuple[int, str]], names: list[str], most: int
 ) -> Kit:
     """The kit after the first `most` mistakes were corrected."""
     hits = said.events[said.events["kind"] == DRUM]
     for time, name in struck:
-        near = np.flatnonzero(np.abs(hits["time"] - time) <= strokes.NEAR)
+        near = np.flatnonzero(np.abs(hits["time"] - time) <= cutting.NEAR)
         if most and len(near) and names[hits[near[0]]["label"]] != name:
             known = said.known[int(hits[near[0]]["id"])]
             kit = kit.with_strokes(kit.row(name), known[None], int(hits[near[0]]["label"]))
@@ -120,8 +120,8 @@ def main() -> None:
 
 def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.random.Generator) -> list[float]:
     preset = load("drums", [f"drums.decision_ms={decision}"])
-    learned = strokes.learned(played(pads, rng, 0 if apart else None), preset)
-    kit = lessons.add_strokes(Kit("bench", decision_ms=decision), learned)
+    learned = learning.learned(played(pads, rng, 0 if apart else None), preset)
+    kit = learning.add_strokes(Kit("bench", decision_ms=decision), learned)
     notes = dict(preset.drum_notes) | {pad.name: 60 for pad in kit.pads}
     preset = replace(preset, drum_notes=notes)
     names = [label.name for label in labels_of(notes)]
@@ -129,7 +129,7 @@ def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.ran
     better = put_right(kit, heard(lesson, kit, preset), struck, names, PUT_RIGHT)
     shows = [performed(played(pads, rng, 1 if apart else None), rng, calm) for calm in (False, True)]
     scores = [
-        lessons.compared(struck, heard(sound, each, preset), preset)["macro_f"]
+        report.compared(struck, heard(sound, each, preset), preset)["macro_f"]
         for each in (kit, better)
         for sound, struck in shows
     ]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.clock import ClockState, clock_params, clock_state
-from bridge.kits import FREE_NOTE
+from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
 from bridge.preset import Preset

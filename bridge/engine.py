@@ -19,6 +19,7 @@ from bridge.departure import (
     departure_adopt,
 )
 from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing, room
+from bridge.kit.teacher import Teacher, pads_of
 from bridge.native import (
     SEMAPHORE_BYTES,
     acquire,
@@ -34,7 +35,6 @@ from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
-from bridge.teaching import Teacher, pads_of
 from dsp.events import EVENT, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
 from dsp.units import RATE

@@ -17,9 +17,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from bridge import kits, toml_lines
+from bridge import toml_lines
 from bridge.clock import ClockSettings
 from bridge.errors import KitError, PresetError
+from bridge.kit import pages
 from dsp.beat import BeatSettings
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
@@ -345,7 +346,7 @@ class _Reader:
     def kit(self, name: str, at: Key) -> dict[str, int | None]:
         """Pads of a kit, and the notes it gives them."""
         try:
-            return kits.notes(name) if name else {}
+            return pages.notes(name) if name else {}
         except KitError as error:
             self.refuse(at, str(error), error.hint)
 
@@ -384,7 +385,7 @@ class _Reader:
         }
         notes = notes_of(given.get("instrument", "gm"))
         for pad, note in self.kit(given.get("kit", ""), ("drums", "kit")).items():
-            notes[pad] = note if note is not None else notes.get(pad, kits.FREE_NOTE)
+            notes[pad] = note if note is not None else notes.get(pad, pages.FREE_NOTE)
         given["drum_notes"] = self.drum_notes(drums.get("map", {}), notes, ("drums", "map"))
         return given
 
@@ -496,7 +497,7 @@ class _Override(NamedTuple):
 
 
 def _override(assignment: str) -> _Override:
-    """A ``KEY=VALUE`` of the command line; a value that is not TOML is taken as text."""
+    """A ``KEY=VALUE`` of the command line; a value that is not TOML is a number like .5, or text."""
     dotted, equals, toml = assignment.partition("=")
     key = tuple(part.strip() for part in dotted.split("."))
     if not equals or not all(key):
@@ -507,7 +508,8 @@ def _override(assignment: str) -> _Override:
     try:
         table = tomllib.loads(f"value = {toml}")
     except (ValueError, RecursionError):
-        return _Override(key, toml)
+        short = re.fullmatch(r"[+-]?(\d+\.|\.\d+)", toml)
+        return _Override(key, float(toml) if short else toml)
     return _Override(key, table["value"] if len(table) == 1 else toml)
 
 

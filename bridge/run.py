@@ -19,6 +19,7 @@ from bridge.conductor import REQUESTS, Conductor
 from bridge.departure import declared
 from bridge.engine import NS_PATH, SLACK, Engine
 from bridge.errors import KitError, PresetError
+from bridge.kit.teacher import Teacher
 from bridge.messages import family_of, labels_of
 from bridge.native import clock_ns, wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM
@@ -26,7 +27,6 @@ from bridge.preset import Preset, load
 from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
 from bridge.sources.base import PERIOD, Source
-from bridge.teaching import Teacher
 from dsp.events import BEAT, DRUM, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 

@@ -18,6 +18,7 @@ from dsp.pads import PADS
 
 MOST = 4000  # strokes in a kit
 TOGETHER = 0.7  # part of what is seen of numbers that move together that is believed
+STILL = 0.1  # of the usual deviation: a number that moves less is not taken for news when it does
 RIDGE = 0.01  # of the spread, added to every number
 CORRECTED = 4.0  # strokes that a correction counts for
 CLEARLY = 0.7  # how far from the usual sound of a label to the corrected ones a hit must lie to be renamed
@@ -184,7 +185,8 @@ def _seen(kit: Kit) -> _Seen:
     pads = struck(kit)
     true = np.searchsorted(pads, kit.pad_of)
     x = kit.strokes.astype(np.float64)
-    scale = x.std(0) + 1e-6
+    deviation = x.std(0)
+    scale = np.maximum(deviation, STILL * np.median(deviation)) + 1e-6
     x = x / scale
     count = np.where(kit.taken_for >= 0, CORRECTED, 1.0)
     means = np.array([np.average(x[true == k], axis=0, weights=count[true == k]) for k in range(len(pads))])
@@ -200,7 +202,8 @@ def discriminants(kit: Kit) -> np.ndarray:
     seen = _seen(kit)
     w = seen.means @ seen.inverse
     bias = -0.5 * np.sum(w * seen.means, 1, keepdims=True)
-    return np.concatenate([w / seen.scale, bias], 1)
+    rows = np.concatenate([w / seen.scale, bias], 1)
+    return rows - rows.mean(0)  # what all pads share says nothing, and costs digits of the float32 to come
 
 
 def left_out(kit: Kit) -> tuple[np.ndarray, np.ndarray]:

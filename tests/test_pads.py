@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from bridge.teaching import every_stroke, known_of, pads_of, teach
+from bridge.kit.teacher import every_stroke, known_of, pads_of, teach
 from dsp import timbre
 from dsp.bands import corners
 from dsp.events import LABEL_ROW, LABELS
@@ -188,6 +188,21 @@ def test_a_kit_tells_new_strokes_apart(means, each):
     assert np.mean(right) > (0.93 if each > 4 else 0.8)
 
 
+def test_a_number_that_was_still_while_the_kit_was_learned_decides_nothing(means):
+    learned, played = (struck(means, 20, seed) for seed in (1, 2))
+    for k, group in enumerate(learned):
+        group[:, SIZE:] = np.random.default_rng(k).standard_normal((20, TIMBRE))
+        group[:, 3] = 1e-6 * np.random.default_rng(k).random(20)  # a unit of the net that is all but dead
+    state = pads_state(SIZE)
+    teach(state, rows_of(kit_of(learned), None), kit=True)
+    right = 0
+    for k, group in enumerate(played):
+        group[:, SIZE:] = np.random.default_rng(9).standard_normal((20, TIMBRE))
+        group[:, 3] = 0.06
+        right += sum(name(state, stroke)[0] == state.says[state.use[0], k] for stroke in group)
+    assert right > 0.85 * 4 * 20
+
+
 def test_confidence_is_as_often_right_as_it_says(means):
     kit = kit_of(struck(means / 2, 12, 5))
     state = pads_state(SIZE)
@@ -209,6 +224,8 @@ def test_leaving_a_stroke_out_is_what_it_says(means):
     weights = discriminants(kit)
     plain = kit.strokes @ weights[:, :ALL].T + weights[:, ALL]
     others = np.arange(len(means))[None] != true[:, None]
+    shared = (scores - plain)[others].reshape(len(true), -1)
+    plain += shared.mean(1, keepdims=True)  # what all pads share is left out of the weights
     assert np.allclose(scores[others], plain[others], atol=1e-3)
     assert np.all(scores[~others] < plain[~others])  # a mean is nearest to its own
     told = told_apart(kit)

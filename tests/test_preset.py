@@ -323,6 +323,11 @@ def test_an_override_that_makes_no_sense_is_refused(assignment):
     assert "--set" in str(refused("drums", assignment))
 
 
+def test_a_number_may_be_set_as_people_write_it():
+    assert load("drums", ["drums.sensitivity=.7"]).drums.sensitivity == 0.7
+    assert load("drums", ["drums.decision_ms=20."]).drums.decision_ms == 20
+
+
 def test_overrides_are_blamed_before_the_file():
     error = refused("drums", "drums.decision_ms=400")
     assert error.line is None and str(error).startswith("drums.decision_ms (--set): 400 is outside")

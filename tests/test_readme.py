@@ -73,7 +73,7 @@ def test_there_are_commands_to_check():
 
 @pytest.mark.parametrize("line", commands())
 def test_every_command_shown_is_understood(line, monkeypatch):
-    monkeypatch.setattr("bridge.kits.notes", lambda name: {})  # kits that the reader is told to make
+    monkeypatch.setattr("bridge.kit.pages.notes", lambda name: {})  # kits that the reader is told to make
     argv = words(line)
     if "--help" in argv:
         cli.find(argv[0])

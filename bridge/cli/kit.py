@@ -82,19 +82,19 @@ def _preset(args: argparse.Namespace, kit: str) -> Any:
 
 
 def _learn(args: argparse.Namespace) -> int:
-    from bridge import kits
     from bridge.errors import UsageError
-    from bridge.lessons import add_strokes, begun
-    from bridge.strokes import learned, pads_in, strokes_in
+    from bridge.kit import pages
+    from bridge.kit.cutting import pads_in, strokes_in
+    from bridge.kit.learning import add_strokes, begun, learned
     from bridge.transcribe import prepare
     from bridge.warm import HEARING, compiling
 
-    kits.check(args.name)
+    pages.check(args.name)
     if not 1 <= args.strokes <= 200:
         raise UsageError(f"--strokes {args.strokes}: between 1 and 200")
     preset = _preset(args, "")
     kit = begun(args.name, preset)
-    if args.name in kits.names() and not kit.pads:
+    if args.name in pages.names() and not kit.pads:
         _say(f"kit {args.name} begins anew: it was learned by another ear, or at another decision_ms")
     if args.folder is not None:
         files = pads_in(args.folder)
@@ -113,7 +113,7 @@ def _learn(args: argparse.Namespace) -> int:
         return 1
     with _Progress(args.quiet, "Learning") as progress:
         kit = add_strokes(kit, learned(strokes, preset, progress))
-    path = kits.save(kit)
+    path = pages.save(kit)
     for pad, taken in strokes.items():
         _say(f"{pad:<16} {len(taken)} strokes")
     _say(f"kept in {path}\nplay it:  earwire run --set drums.kit={args.name}")
@@ -122,15 +122,15 @@ def _learn(args: argparse.Namespace) -> int:
 
 def _pads(args: argparse.Namespace, known: list[str] | None = None) -> list[str]:
     """The pads to learn, as given, or as asked for."""
-    from bridge import kits
     from bridge.errors import UsageError
+    from bridge.kit import pages
 
     given = args.pads
     if not given and sys.stdin.isatty() and sys.stderr.isatty():
         print(f"Which pads? Anything goes, separated by commas. [{USUAL}]", file=sys.stderr)
         print("> ", end="", file=sys.stderr, flush=True)
         given = sys.stdin.readline().strip() or USUAL
-    pads = [kits.check("-".join(part.split()), "pad") for part in given.split(",") if part.strip()]
+    pads = [pages.check("-".join(part.split()), "pad") for part in given.split(",") if part.strip()]
     if not pads:
         raise UsageError("which pads?", "--pads kick,snare,hat-closed")
     if len(set(pads)) < len(pads):
@@ -142,8 +142,8 @@ def _pads(args: argparse.Namespace, known: list[str] | None = None) -> list[str]
 
 def _lesson(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
     """Listen while each pad is struck; the strokes of each."""
-    from bridge.lesson import BREATH, Lesson, LessonSink, LessonView
-    from bridge.strokes import for_drums
+    from bridge.kit.cutting import for_drums
+    from bridge.kit.lesson import BREATH, Lesson, LessonSink, LessonView
 
     seen = sys.stderr.isatty() and not args.quiet
     lesson = Lesson(_pads(args), args.strokes, BREATH if seen else 0)
@@ -207,13 +207,13 @@ class _Progress:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from bridge import kits
     from bridge.errors import KitError
+    from bridge.kit import pages
 
     rows: list[dict[str, Any]] = []
-    for name in kits.names():
+    for name in pages.names():
         try:
-            kit = kits.load(name)
+            kit = pages.load(name)
         except KitError as error:
             _say(f"earwire: {error}")
             continue
@@ -231,15 +231,15 @@ def _list(args: argparse.Namespace) -> int:
     for row in rows if not args.json else ():
         print(f"{row['name']:<16} {', '.join(row['pads'])}")
     if not rows and not args.json:
-        _say(f"no kits yet: earwire kit learn mine   (they will be in {kits.folder()})")
+        _say(f"no kits yet: earwire kit learn mine   (they will be in {pages.folder()})")
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
-    from bridge import kits
-    from bridge.lessons import report
+    from bridge.kit import pages
+    from bridge.kit.report import report
 
-    kit = kits.load(args.name)
+    kit = pages.load(args.name)
     told = report(kit)
     if args.json:
         print(json.dumps(told))
@@ -270,8 +270,8 @@ def _table(told: dict[str, Any]) -> None:
 def _test(args: argparse.Namespace) -> int:
     if args.folder is None:
         return _listen(args)
-    from bridge.lessons import tested
-    from bridge.strokes import pads_in
+    from bridge.kit.cutting import pads_in
+    from bridge.kit.report import tested
     from bridge.transcribe import prepare
     from bridge.warm import HEARING, compiling
 
@@ -294,7 +294,7 @@ def _test(args: argparse.Namespace) -> int:
 
 def _listen(args: argparse.Namespace) -> int:
     """Show what each stroke is taken for, until stopped."""
-    from bridge.lessons import NamesSink
+    from bridge.kit.report import NamesSink
 
     preset = _preset(args, args.name)
     session = _session(args, preset)
@@ -305,18 +305,18 @@ def _listen(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from bridge import kits
-    from bridge.lessons import export
+    from bridge.kit import pages
+    from bridge.kit.report import export
 
     path = args.output or Path(f"{args.name}.npz")
-    n = export(kits.load(args.name), path)
+    n = export(pages.load(args.name), path)
     _say(f"{path}: {n} strokes with their labels, as training examples")
     return 0
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from bridge import kits
+    from bridge.kit import pages
 
-    kits.remove(args.name)
+    pages.remove(args.name)
     _say(f"kit {args.name} is forgotten")
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From strokes to kits, and what can be said of a kit."""
+"""What can be said of a kit."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,48 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from bridge import kits
 from bridge.errors import KitError
+from bridge.kit.cutting import NEAR, SILENCE, Heard, Stroke, listen_to, strokes_in
+from bridge.kit.teacher import Teacher, without_kit
 from bridge.messages import labels_of
 from bridge.preset import Preset
-from bridge.strokes import NEAR, SILENCE, Heard, Stroke, listen_to, strokes_in, without_kit
-from bridge.teaching import Teacher, ear
 from bridge.view import bar
 from dsp.events import DRUM, LABELS
 from dsp.units import RATE
 from models.kit import Kit, labels_of_pads, macro_f, told_apart
 
 GAP = 0.35  # between two strokes of a test [s]
-
-
-def begun(name: str, preset: Preset) -> Kit:
-    """The kit of this name, where strokes can be added to it; else a new one."""
-    heard_by = ear().name
-    fresh = Kit(name, decision_ms=preset.drums.decision_ms, ear=heard_by)
-    if name not in kits.names():
-        return fresh
-    try:
-        kit = kits.load(name)
-    except KitError:  # damaged: it is learned anew
-        return fresh
-    same = not kit.corrections and kit.ear == heard_by and kit.decision_ms == fresh.decision_ms
-    return kit if same else fresh
-
-
-def add_strokes(kit: Kit, learned: Mapping[str, np.ndarray]) -> Kit:
-    """The kit with these strokes, (m, n) a pad; a pad that it has already is learned anew."""
-    for name, strokes in learned.items():
-        if not len(strokes):
-            raise KitError(f"{name}: its strokes could not be made out", "strike it louder, or closer")
-        if len(kit.strokes) and kit.strokes.shape[1] != strokes.shape[1]:
-            kit = Kit(kit.name, decision_ms=kit.decision_ms, ear=kit.ear)
-        try:
-            row = kit.row(name)
-            kit = kit.without(row) if row >= 0 else kit.with_pad(kits.new_pad(kit, name))
-            kit = kit.with_strokes(kit.row(name), strokes)
-        except ValueError as error:
-            raise KitError(f"kit {kit.name}: {error}") from None
-    return kit
 
 
 def report(kit: Kit) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridge import kits
 from bridge.errors import KitError
+from bridge.kit import pages
 from bridge.messages import labels_of
 from bridge.native import release
 from bridge.preset import Preset
@@ -186,7 +186,7 @@ class Teacher:
         kit = before if before.row(name) >= 0 else before.with_pad(Pad(name))
         try:
             kit = kit.with_strokes(kit.row(name), heard[None], int(event["label"]))
-            kits.save(kit)
+            pages.save(kit)
         except (KitError, ValueError) as error:
             return Put(label, f"{said}; not learned: {error}")
         self._undone = [*self._undone, _Undo(event.copy(), before)][-MOST_UNDONE:]
@@ -197,7 +197,7 @@ class Teacher:
     def _earlier(self, fresh: Kit) -> Kit:
         """Corrections of earlier sessions, where this ear can add to them."""
         try:
-            kit = kits.load(CORRECTIONS)
+            kit = pages.load(CORRECTIONS)
         except KitError:
             return fresh
         same = kit.corrections and kit.ear == self._ear.name and self._pads is not None
@@ -221,7 +221,7 @@ class Teacher:
         self.kit = last.kit
         self._teach()
         try:
-            kits.save(last.kit)
+            pages.save(last.kit)
         except KitError as error:
             return last.event, f"the last correction is undone, but not on disk: {error}"
         return last.event, "the last correction is undone"
@@ -229,7 +229,7 @@ class Teacher:
 
 def usable(name: str, heard_by: Ear, pads: PadsState | None) -> Kit:
     """A kit that the ear in use can hear with."""
-    kit = kits.load(name)
+    kit = pages.load(name)
     hint = f"learn it again: earwire kit learn {name}"
     if pads is None:
         raise KitError(f"kit {name}: this ear cannot be taught")

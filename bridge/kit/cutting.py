@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Strokes cut out of sound, practised in the company they will keep, and what the ear makes of them."""
+"""Strokes cut out of sound, and what the ear makes of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge import kits
 from bridge.errors import KitError
 from bridge.hearing import BLOCK, hear_step, hearing, room
+from bridge.kit import pages
+from bridge.kit.teacher import known_of, pads_of, without_kit
 from bridge.preset import Channels, Preset
 from bridge.sources.files import check_channels, mixdown, open_audio
-from bridge.teaching import every_stroke, known_of, pads_of, without_kit
 from dsp.events import DRUM, EVENT, ONSET
 from dsp.pads import PadsState
 from dsp.units import RATE, samples
@@ -25,10 +25,6 @@ APART = samples(90)  # what follows a louder stroke sooner is its echo
 WEAK = 0.75  # what is so much softer than the loudest of its pad is no stroke of it
 SILENCE = samples(400)  # before and after a file
 NEAR = samples(12)  # where a stroke is heard, and where it was put
-ROUNDS = 4  # how often a stroke is practised
-CALM, BUSY = (0.5, 0.7), (0.11, 0.45)  # between two strokes of the first round, and of the others [s]
-SWING_DB = 4.0  # how much a stroke's level changes from round to round
-MOST_PRACTISED = 2400
 
 
 class Stroke(NamedTuple):
@@ -158,59 +154,10 @@ def pads_in(folder: Path) -> dict[str, list[Path]]:
         files = sorted(p for p in inside if p.suffix.lower() in SOUND and p.is_file())
         if files and not path.name.startswith("."):
             name = (path.name if path.is_dir() else path.stem).strip().replace(" ", "-")
-            found.setdefault(kits.check(name, "pad"), []).extend(files)
+            found.setdefault(pages.check(name, "pad"), []).extend(files)
     if not found:
         raise KitError(
             f"{folder}: holds no sound",
             "put kick.wav, snare.wav ... there, or folders kick, snare ... of files",
         )
     return found
-
-
-def practice(
-    strokes: Mapping[str, Sequence[Stroke]], seed: int = 0, rounds: int = ROUNDS
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """A performance made of the strokes: sound, and when each pad is struck in it [samples].
-
-    First each by itself, then all in a random order, close together and ringing into each other as they
-    will when played.
-    """
-    rng = np.random.default_rng(seed)
-    once = [(pad, stroke) for pad, taken in strokes.items() for stroke in taken]
-    order: list[tuple[str, Stroke, float]] = []
-    for turn in range(max(1, min(rounds, MOST_PRACTISED // max(len(once), 1)))):
-        gaps = BUSY if turn else CALM
-        rows = rng.permutation(len(once)) if turn else range(len(once))
-        order += [(*once[k], float(rng.uniform(*gaps))) for k in rows]
-    longest = max((len(stroke.sound) for _, stroke in once), default=0)
-    length = int(sum(gap for *_, gap in order) * RATE) + longest + 2 * SILENCE
-    sound, struck, now = np.zeros(length, np.float32), [], SILENCE
-    for pad, stroke, gap in order:
-        start = now - stroke.at
-        gain = 10 ** (rng.uniform(-SWING_DB, SWING_DB) / 20)
-        sound[start : start + len(stroke.sound)] += np.float32(gain) * stroke.sound
-        struck.append((now, pad))
-        now += int(gap * RATE)
-    return sound / max(1.0, float(np.abs(sound).max(initial=0))), struck
-
-
-def learned(
-    strokes: Mapping[str, Sequence[Stroke]], preset: Preset, progress: Callable[[float], None] | None = None
-) -> dict[str, np.ndarray]:
-    """What the ear makes of each pad's strokes, (m, n) each."""
-    sound, struck = practice(strokes)
-
-    def blocks() -> Iterator[np.ndarray]:
-        for start in range(0, len(sound), RATE):
-            yield sound[start : start + RATE]
-            if progress:
-                progress(min(1.0, (start + RATE) / len(sound)))
-
-    heard = listen_to(blocks(), RATE, without_kit(preset), every_stroke)
-    found: dict[str, list[np.ndarray]] = {pad: [] for pad in strokes}
-    hits = heard.events[heard.events["kind"] == DRUM]
-    for time, pad in struck:
-        near = np.flatnonzero(np.abs(hits["time"] - time) <= NEAR)
-        if len(near) and (kept := heard.known.get(int(hits[near[0]]["id"]))) is not None:
-            found[pad].append(kept)
-    return {pad: np.array(rows, np.float32) for pad, rows in found.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.strokes import APART, LONGEST, Stroke, cut
+from bridge.kit.cutting import APART, LONGEST, Stroke, cut
 from bridge.view import FLOOR_DB, FRAME, bar
 from dsp.events import ONSET
 from dsp.units import RATE, samples
