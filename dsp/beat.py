@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
 from dsp.kernel import kernel
 from dsp.pointer import (
@@ -25,7 +26,6 @@ from dsp.settings import number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
 
-LAG = 1.0  # frames from a beat until it is felt
 LEAD = 2.5  # frames: a beat is announced between this and one less before it sounds
 SURE = 0.2  # what is less likely is kept to itself
 STEADY = 0.05  # a beat this part of its length or more off the others is a new tempo
@@ -34,9 +34,8 @@ DRIFT = 0.06  # and the length of the next
 NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
 PULL, OCTAVE = 0.7, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
-GENTLE = 0.5  # how much of what rises is a beat
+TRUST = 0.6  # how far the net is believed: it is sure too soon
 STROKE = 0.25  # what stands out this much shows that music plays
-LOWS = 9  # bands of a kick
 
 TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
 COUNT, WHAT, FIRST, SECOND = range(4)  # words of `asked`
@@ -70,8 +69,9 @@ class BeatState(NamedTuple):
     clock: np.ndarray  # (3,) int64: samples heard, how often was answered, 1 while locked
     course: np.ndarray  # (6,) float64: last beat [samples], its length [samples], nudge [samples],
     # length asked for [frames], tempo said last [bpm], last stroke [samples]
-    strength: np.ndarray  # (4,) mean rise and its peak, the same of the lows
+    strength: np.ndarray  # (2,) mean rise, and its peak
     pulse: PulseState
+    net: BeatNetState
     pointer: PointerState
     ids: np.ndarray  # (1,) newest event id, shared with the other detectors
 
@@ -85,44 +85,34 @@ def beat_params(settings: BeatSettings) -> np.ndarray:
     )
 
 
-def beat_state(settings: BeatSettings, ids: np.ndarray) -> BeatState:
+def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) -> BeatState:
     return BeatState(
         beat_params(settings),
         np.zeros(4),
         np.zeros(3, np.int64),
         np.array([-1e18, 0, 0, 0, 0, -1e18]),
-        np.array([0, 0.05, 0, 0.05], np.float32),
+        np.array([0, 0.05], np.float32),
         pulse_state(),
+        beatnet_state(weights),
         pointer_state(),
         ids,
     )
 
 
 @kernel
-def _above(rise, strength):
-    """How far a rise stands out from those before, 0..1; `strength` is their mean and peak."""
+def _felt(state):
+    """How likely a beat sounds in the newest frame, and that it begins a bar; notes strokes down, too."""
+    beatnet_look(state.net, state.pulse.inputs)
+    rises, strength = state.pulse.inputs[BANDS:], state.strength
+    rise = np.float32(0)
+    for band in range(BANDS):
+        rise += min(rises[band], np.float32(1)) / np.float32(BANDS)
     strength[0] += np.float32(0.01) * (rise - strength[0])
     beyond = max(rise - strength[0], np.float32(0))
     strength[1] = max(strength[1] * np.float32(0.998), beyond, np.float32(0.05))
-    return beyond / strength[1]
-
-
-@kernel
-def _felt(state):
-    """How likely a beat sounds in the newest frame, and that it begins a bar: strokes, and low ones."""
-    rises = state.pulse.inputs[BANDS:]
-    whole, low = np.float32(0), np.float32(0)
-    for band in range(BANDS):
-        rise = min(rises[band], np.float32(1))
-        whole += rise
-        if band < LOWS:
-            low += rise
-    out = _above(whole / np.float32(BANDS), state.strength[:2])
-    deep = _above(low / np.float32(LOWS), state.strength[2:])
-    if out > STROKE:
+    if beyond > STROKE * strength[1]:
         state.course[HEARD] = state.clock[CLOCK]
-    beat = np.float32(0.01) + np.float32(GENTLE) * out * np.sqrt(out)
-    return beat, np.float32(0.18) + np.float32(0.22) * deep
+    return np.float32(TRUST) * state.net.said[0], state.net.said[1]
 
 
 @kernel
@@ -271,13 +261,14 @@ class Beat(KernelStage):
 
     step = staticmethod(beat_step)
 
-    def __init__(self, settings: BeatSettings | None = None) -> None:
+    def __init__(self, weights: BeatWeights, settings: BeatSettings | None = None) -> None:
+        self.weights = weights
         self.settings = settings or BeatSettings(enabled=True)
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
         out = Spec(spec.rate, dtype=EVENT, capacity=2 * spec.capacity)
-        state = beat_state(self.settings, np.zeros(1, np.int64))
+        state = beat_state(self.settings, self.weights, np.zeros(1, np.int64))
         self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
         return out
 

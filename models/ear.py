@@ -15,6 +15,7 @@ from dsp.line import LineState, NoteSettings, line_state, line_step
 from dsp.onset import OnsetSettings
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
+from models import beat
 from models.drums import load
 
 EVENTS_PER_HOP = 48  # room kept for what one hop may say
@@ -57,7 +58,7 @@ def ear_state(settings: EarSettings) -> EarState:
         level_state(ids),
         drums_state(settings.onset, settings.drums, load(), ids),
         line_state(settings.notes, ids),
-        beat_state(settings.beat, ids),
+        beat_state(settings.beat, beat.load(), ids),
     )
 
 

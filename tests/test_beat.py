@@ -7,9 +7,13 @@ import pytest
 from bridge.conductor import Conductor
 from bridge.evaluate import Counts, pooled, score_beats
 from dsp.beat import LENGTH, Beat, BeatSettings
+from dsp.beatnet import beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
+from dsp.pulse import INPUTS, Pulse
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
+from models.beat import checked, load
+from models.drums import FOLDER, WeightsError, read
 from models.render import Stroke, render
 from tests.contract import verify_contract
 
@@ -34,7 +38,7 @@ class Listener:
     """The beat stage, fed with sound."""
 
     def __init__(self, settings: BeatSettings = ON) -> None:
-        self.stage = Beat(settings)
+        self.stage = Beat(load(), settings)
         self._out = self.stage.prepare(Spec(hop=HOP, shape=(HOP,), capacity=4096)).empty()
 
     def hear(self, x: np.ndarray) -> np.ndarray:
@@ -59,7 +63,9 @@ def errors_ms(said: np.ndarray, times: np.ndarray) -> np.ndarray:
 def test_contract() -> None:
     x = rock(beats_at(150, 5.0))
     hops = x[: len(x) // HOP * HOP].reshape(-1, HOP)
-    events = verify_contract(lambda: Beat(ON), hops, Spec(hop=HOP, shape=(HOP,)), [1, 7, 8, 9, 800, 801])
+    events = verify_contract(
+        lambda: Beat(load(), ON), hops, Spec(hop=HOP, shape=(HOP,)), [1, 7, 8, 9, 800, 801]
+    )
     assert set(events["kind"]) == {BEAT, TEMPO}
     assert (np.diff(events["id"]) == 1).all()
 
@@ -202,3 +208,34 @@ def test_beats_are_scored_from_the_fifth_second_on(tmp_path) -> None:  # type: i
     told = pooled([score])
     assert told["error_ms"] == {"median": 20.0, "p90": 20.0}
     assert told["delay_ms"]["median"] == 0.0
+
+
+def test_the_net_at_work_is_the_net_that_was_trained() -> None:
+    golden = np.load(FOLDER / "beat.golden.npz")
+    state = beatnet_state(load())
+    for x, y in zip(golden["x"], golden["y"], strict=True):
+        beatnet_look(state, x)
+        np.testing.assert_allclose(state.said, y, atol=1e-4)
+
+
+def test_what_the_net_is_given_knows_no_level_and_no_block() -> None:
+    x = rock(beats_at(120, 3))
+    hops = x[: len(x) // HOP * HOP].reshape(-1, HOP)
+    inputs = verify_contract(Pulse, hops, Spec(hop=HOP, shape=(HOP,)), [1, 7, 8, 9, 300])
+    assert inputs.shape[1] == INPUTS and np.isfinite(inputs).all()
+    stage = Pulse()
+    out = stage.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(hops))).empty()
+    n = stage.process(np.float32(0.03) * hops, out=out)
+    np.testing.assert_allclose(out[:n], inputs, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["dense.b", "low.w_hh", "head.w", "sd"])
+def test_weights_of_another_net_are_refused(name: str) -> None:
+    arrays = read(FOLDER / "beat.npz")
+    wrong = [np.zeros(7, np.float32), np.full_like(arrays[name], np.nan)]
+    for array in [*wrong, -arrays[name]] if name == "sd" else wrong:
+        with pytest.raises(WeightsError):
+            checked(arrays | {name: array})
+    del arrays[name]
+    with pytest.raises(WeightsError):
+        checked(arrays)

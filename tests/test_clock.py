@@ -168,11 +168,11 @@ def test_a_groove_drives_the_clock_through_the_whole_engine() -> None:
 
 @pytest.mark.jack
 def test_on_jack_every_tick_is_on_its_sample(jack_server, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from bridge.meter import BURST
-
     one = Daemon(tmp_path, *JACK, "--preset", "clock")
     try:
         with meter_on(one) as meter:
+            from bridge.meter import BURST
+
             x = rock(beats_at(120, 11, 0.1))[: 11 * RATE // BURST * BURST].reshape(-1, BURST)
             starts = meter.play(x, np.full(len(x), BURST))
             while meter.now < starts[-1]:

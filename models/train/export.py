@@ -238,5 +238,10 @@ def export(work: Path, name: str, real: Path | None) -> None:
     np.savez(WEIGHTS / "drums.golden.npz", x=x, y=np.stack(y))
     files = ("drums.npz", "drums.onnx", "drums.golden.npz")
     sums = [f"{hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()}  {file}\n" for file in files]
-    (WEIGHTS / "SHA256SUMS").write_text("".join(sums))
+    kept = [
+        line
+        for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines(keepends=True)
+        if "drums." not in line
+    ]
+    (WEIGHTS / "SHA256SUMS").write_text("".join(sums + kept))
     print(f"thresholds\n{arrays['threshold'].round(3)}")
