@@ -35,12 +35,15 @@ NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
 PULL, OCTAVE = 0.7, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
 TRUST = 0.6  # how far the net is believed: it is sure too soon
+REACH = 4  # frames around a beat within which its stroke lies
+HEARS = 1.2  # frames until a stroke shows
+ALIGNS = 0.15  # how fast that is learned
 STROKE = 0.25  # what stands out this much shows that music plays
 
 TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
 COUNT, WHAT, FIRST, SECOND = range(4)  # words of `asked`
 CLOCK, DONE, LOCKED = range(3)  # words of `clock`
-LAST, LENGTH, SHIFT, WANTED, SAID, HEARD = range(6)  # words of `course`
+LAST, LENGTH, SHIFT, WANTED, SAID, HEARD, ALIGN = range(7)  # words of `course`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,11 @@ class BeatState(NamedTuple):
     params: np.ndarray  # (1,) BEAT_PARAMS
     asked: np.ndarray  # (4,) float64, written by whoever asks: how often, what, and two numbers
     clock: np.ndarray  # (3,) int64: samples heard, how often was answered, 1 while locked
-    course: np.ndarray  # (6,) float64: last beat [samples], its length [samples], nudge [samples],
-    # length asked for [frames], tempo said last [bpm], last stroke [samples]
+    course: np.ndarray  # (7,) float64: last beat [samples], its length [samples], nudge [samples],
+    # length asked for [frames], tempo said last [bpm], last stroke [samples],
+    # how far strokes lie from where the net feels beats [samples]
     strength: np.ndarray  # (2,) mean rise, and its peak
+    strokes: np.ndarray  # (2,) weight of those around the newest beat, and how far from it, weighted
     pulse: PulseState
     net: BeatNetState
     pointer: PointerState
@@ -90,13 +95,31 @@ def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) ->
         beat_params(settings),
         np.zeros(4),
         np.zeros(3, np.int64),
-        np.array([-1e18, 0, 0, 0, 0, -1e18]),
+        np.array([-1e18, 0, 0, 0, 0, -1e18, 0]),
         np.array([0, 0.05], np.float32),
+        np.zeros(2),
         pulse_state(),
         beatnet_state(weights),
         pointer_state(),
         ids,
     )
+
+
+@kernel
+def _align(state, stroke):
+    """Learn how far from the strokes around a beat the net feels it: a frame or so, whatever is played."""
+    course, strokes, now = state.course, state.strokes, state.clock[CLOCK]
+    if stroke > STROKE:
+        course[HEARD] = now
+    away = now - HEARS * FRAME - (course[LAST] - course[SHIFT])
+    if abs(away) < REACH * FRAME:
+        strokes[0] += stroke * stroke
+        strokes[1] += stroke * stroke * away
+    elif strokes[0] > 0 and away > 0:
+        if strokes[0] > STROKE:
+            course[ALIGN] += ALIGNS * (strokes[1] / strokes[0] - course[ALIGN])
+        strokes[0] = 0.0
+        strokes[1] = 0.0
 
 
 @kernel
@@ -110,8 +133,7 @@ def _felt(state):
     strength[0] += np.float32(0.01) * (rise - strength[0])
     beyond = max(rise - strength[0], np.float32(0))
     strength[1] = max(strength[1] * np.float32(0.998), beyond, np.float32(0.05))
-    if beyond > STROKE * strength[1]:
-        state.course[HEARD] = state.clock[CLOCK]
+    _align(state, np.float64(beyond / strength[1]))
     return np.float32(TRUST) * state.net.said[0], state.net.said[1]
 
 
@@ -159,7 +181,7 @@ def _obey(state, now):
         length = min(max(length, 1.0 * SHORTEST * FRAME), 1.0 * LONGEST * FRAME)
         course[WANTED] = length / FRAME
         course[LENGTH] = length
-        course[LAST] = now + ahead - length
+        course[LAST] = now + ahead - length - course[ALIGN]
         pointer_believe(state.pointer, length / FRAME, (ahead - course[SHIFT]) / FRAME + LAG + 0.5)
 
 
@@ -191,7 +213,7 @@ def _announce(state, now, out, n):
     if not locked and now - course[HEARD] > state.params[0].hold:
         course[SAID] = 0.0
         return n
-    if sure < SURE or time - now > LEAD * FRAME or time - course[LAST] < 0.5 * length:
+    if sure < SURE or time + course[ALIGN] - now > LEAD * FRAME or time - course[LAST] < 0.5 * length:
         return n
     if not locked:
         steady = abs(length / max(course[LENGTH], 1.0) - 1) < STEADY
@@ -217,7 +239,9 @@ def _announce(state, now, out, n):
                 metre = METRES[k]
             else:
                 place -= METRES[k]
-    _say(out[n], state.ids, now, int(round(time)), BEAT, bpm, place + 1, metre, min(sure, 1.0))
+    _say(
+        out[n], state.ids, now, int(round(time + course[ALIGN])), BEAT, bpm, place + 1, metre, min(sure, 1.0)
+    )
     return n + 1
 
 
