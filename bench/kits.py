@@ -26,7 +26,7 @@ from bridge.preset import Preset, load
 from dsp.events import DRUM
 from dsp.pads import PadsState
 from dsp.units import RATE
-from models.kit import Kit, rows_of
+from models.kit import ECHO, Kit, rows_of
 from models.train.kits import Takes, shelf, trimmed
 from models.train.kits import _load as sound_of
 from models.train.studio import LEVELS
@@ -122,7 +122,7 @@ def measured(title: str, pads: Voices, decision: float, apart: bool, rng: np.ran
     preset = load("drums", [f"drums.decision_ms={decision}"])
     learned = learning.learned(played(pads, rng, 0 if apart else None), preset)
     kit = learning.add_strokes(Kit("bench", decision_ms=decision), learned)
-    notes = dict(preset.drum_notes) | {pad.name: 60 for pad in kit.pads}
+    notes = dict(preset.drum_notes) | {pad.name: 60 for pad in kit.pads if not pad.name.startswith(ECHO)}
     preset = replace(preset, drum_notes=notes)
     names = [label.name for label in labels_of(notes)]
     lesson, struck = performed(played(pads, rng, 1 if apart else None), rng, False)

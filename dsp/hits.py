@@ -270,6 +270,8 @@ def _pad(state, pads, onset, row, now, ids, out, n):
     strokes, embedding = state.strokes, state.net.embedding
     pads_look(pads, onset.recent, now - strokes.time[row], state.params[0].decision)
     label, confidence = pads_name(pads, embedding)
+    if label < 0:
+        return n
     ids[0] += 1
     _write(
         out[n], ids[0], strokes.id[row], strokes.time[row], now, DRUM, CHANNEL,

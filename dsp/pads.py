@@ -23,7 +23,7 @@ class PadsState(NamedTuple):
     counts: np.ndarray  # (2,) pads in each bank
     kit: np.ndarray  # (2,) 1: the pads of a kit, which name every stroke
     weights: np.ndarray  # (2, PADS, n + TIMBRE + 1) float32 on an embedding (n,), a timbre, and a bias
-    says: np.ndarray  # (2, PADS) label that each pad says, a row of LABELS or beyond them
+    says: np.ndarray  # (2, PADS) label that each pad says, a row of LABELS or beyond them; -1: nothing
     instead: np.ndarray  # (2, PADS) label it takes the place of, where there is no kit
     kept: np.ndarray  # (1,) hits kept so far
     ids: np.ndarray  # (RECENT,) event ids of the newest hits; 0 where a row is not whole
@@ -95,7 +95,7 @@ def pads_name(state, embedding):
     Returns
     -------
     (int, float32)
-        Label and confidence, the softmax over the pads.
+        Label and confidence, the softmax over the pads; the label of what is no stroke is -1.
 
     Notes
     -----

@@ -17,6 +17,7 @@ from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS
 
 MOST = 4000  # strokes in a kit
+ECHO = "echo-of-"  # a pad so called is what else is heard when another is struck, and no stroke
 TOGETHER = 0.7  # part of what is seen of numbers that move together that is believed
 STILL = 0.1  # of the usual deviation: a number that moves less is not taken for news when it does
 RIDGE = 0.01  # of the spread, added to every number
@@ -112,10 +113,12 @@ def nothing(size: int) -> Rows:
 
 
 def labels_of_pads(pads: Sequence[Pad]) -> list[int]:
-    """Label of each pad: a row of LABELS for a name that stands there, beyond them for the others."""
+    """Label of each pad: a row of LABELS for a name that stands there, beyond them for others, -1 for echoes."""
     rows, beyond = [], len(LABELS)
     for pad in pads:
-        if pad.name in LABEL_ROW:
+        if pad.name.startswith(ECHO):
+            rows.append(-1)
+        elif pad.name in LABEL_ROW:
             rows.append(LABEL_ROW[pad.name])
         else:
             rows.append(beyond)

@@ -66,20 +66,28 @@ def test_what_makes_no_sense_is_said(capsys, argv, code, why):
 
 
 def sounds(folder, seed):
-    """A file for each of three drums, struck ten times soft to loud."""
+    """A file for each of three drums, struck ten times soft to loud; the snare clicks once more each time."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
-    for drum in ("kick", "snare", "hat-closed"):
-        struck = [Stroke(0.4 + 0.6 * k + rng.uniform(0, 0.05), drum, 0.35 + 0.065 * k) for k in range(10)]
+    for drum in ("kick", "snare", "tom-low"):
+        struck = [Stroke(0.4 + 0.6 * k + rng.uniform(0, 0.05), drum, 0.4 + 0.06 * k) for k in range(10)]
+        if drum == "snare":
+            struck += [Stroke(stroke.time + 0.075, "snare-side", 0.6) for stroke in struck]
         soundfile.write(folder / f"{drum}.wav", render(struck, 6.6, seed), RATE)
     return folder
 
 
-def test_a_kit_learned_from_files_names_what_it_has_not_heard(capsys, tmp_path):
+def test_a_kit_learned_from_files_names_what_it_has_not_heard_and_no_echo(capsys, tmp_path):
     code, _, err = earwire(capsys, "learn", "mine", "--from", sounds(tmp_path / "lesson", 1))
     assert code == 0, err
+    kit = pages.load("mine")
+    assert [pad.name for pad in kit.pads] == ["kick", "snare", "tom-low", "echo-of-snare"]
+    assert list(pages.notes("mine")) == ["kick", "snare", "tom-low"]
     code, out, err = earwire(capsys, "test", "mine", "--from", sounds(tmp_path / "trial", 2), "--json")
     assert code == 0, err
     told = json.loads(out)
-    assert told["macro_f"] > 0.9
-    assert [pad.name for pad in pages.load("mine").pads] == ["hat-closed", "kick", "snare"]
+    assert told["strokes"] == 30 and told["right"] >= 28 and told["extra"] <= 1
+    code, out, _ = earwire(capsys, "list")
+    assert "echo" not in out
+    code, _, err = earwire(capsys, "learn", "mine", "--pads", "echo-of-kick")
+    assert code == 1 and "take another" in err

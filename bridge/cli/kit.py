@@ -209,6 +209,7 @@ class _Progress:
 def _list(args: argparse.Namespace) -> int:
     from bridge.errors import KitError
     from bridge.kit import pages
+    from models.kit import ECHO
 
     rows: list[dict[str, Any]] = []
     for name in pages.names():
@@ -220,7 +221,7 @@ def _list(args: argparse.Namespace) -> int:
         rows.append(
             {
                 "name": name,
-                "pads": [pad.name for pad in kit.pads],
+                "pads": [pad.name for pad in kit.pads if not pad.name.startswith(ECHO)],
                 "strokes": len(kit.strokes),
                 "decision_ms": kit.decision_ms,
                 "corrections": kit.corrections,

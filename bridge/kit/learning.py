@@ -11,13 +11,15 @@ from bridge.kit.cutting import NEAR, SILENCE, Stroke, listen_to
 from bridge.kit.teacher import ear, every_stroke, without_kit
 from bridge.preset import Preset
 from dsp.events import DRUM
+from dsp.pads import PADS
 from dsp.units import RATE
-from models.kit import Kit
+from models.kit import ECHO, Kit
 
 ROUNDS = 4  # how often a stroke is practised
 CALM, BUSY = (0.5, 0.7), (0.11, 0.45)  # between two strokes of the first round, and of the others [s]
 SWING_DB = 4.0  # how much a stroke's level changes from round to round
 MOST_PRACTISED = 2400
+ECHOES = 8  # heard where nothing was struck, from which on they are told from strokes
 
 
 def practice(
@@ -50,7 +52,7 @@ def practice(
 def learned(
     strokes: Mapping[str, Sequence[Stroke]], preset: Preset, progress: Callable[[float], None] | None = None
 ) -> dict[str, np.ndarray]:
-    """What the ear makes of each pad's strokes, (m, n) each."""
+    """What the ear makes of each pad's strokes, (m, n) each; and of its echoes, where it has any."""
     sound, struck = practice(strokes)
 
     def blocks() -> Iterator[np.ndarray]:
@@ -61,11 +63,21 @@ def learned(
 
     heard = listen_to(blocks(), RATE, without_kit(preset), every_stroke)
     found: dict[str, list[np.ndarray]] = {pad: [] for pad in strokes}
-    hits = heard.events[heard.events["kind"] == DRUM]
-    for time, pad in struck:
-        near = np.flatnonzero(np.abs(hits["time"] - time) <= NEAR)
-        if len(near) and (kept := heard.known.get(int(hits[near[0]]["id"]))) is not None:
+    echoes: dict[str, list[np.ndarray]] = {pad: [] for pad in strokes}
+    times = np.array([time for time, _ in struck])
+    waiting = set(range(len(struck)))
+    for hit in heard.events[heard.events["kind"] == DRUM]:
+        kept = heard.known.get(int(hit["id"]))
+        before = int(np.searchsorted(times, hit["time"] + NEAR, side="right")) - 1
+        if kept is None or before < 0:
+            continue
+        pad = struck[before][1]
+        if abs(hit["time"] - times[before]) > NEAR:
+            echoes[pad].append(kept)
+        elif before in waiting:
+            waiting.remove(before)
             found[pad].append(kept)
+    found |= {ECHO + pad: rows for pad, rows in echoes.items() if len(rows) >= ECHOES}
     return {pad: np.array(rows, np.float32) for pad, rows in found.items()}
 
 
@@ -92,6 +104,8 @@ def add_strokes(kit: Kit, learned: Mapping[str, np.ndarray]) -> Kit:
             kit = Kit(kit.name, decision_ms=kit.decision_ms, ear=kit.ear)
         try:
             row = kit.row(name)
+            if row < 0 and name.startswith(ECHO) and len(kit.pads) >= PADS:
+                continue
             kit = kit.without(row) if row >= 0 else kit.with_pad(pages.new_pad(kit, name))
             kit = kit.with_strokes(kit.row(name), strokes)
         except ValueError as error:

@@ -19,7 +19,7 @@ from platformdirs import user_config_path
 from bridge.errors import KitError
 from dsp.events import LABEL_ROW
 from dsp.pads import PADS
-from models.kit import MOST, Kit, Pad, labels_of_pads
+from models.kit import ECHO, MOST, Kit, Pad, labels_of_pads
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 MOST_PAGE, MOST_STROKES = 64 * 1024, 32 * 1024 * 1024  # bytes read of a kit
@@ -39,6 +39,8 @@ def check(name: str, what: str = "kit") -> str:
         raise KitError(
             f"{name[:60]!a} cannot be the name of a {what}", "up to 40 letters, digits, - and _, no blanks"
         )
+    if name.startswith(ECHO):
+        raise KitError(f"{name}: names with {ECHO} are kept for what a kit shall not answer", "take another")
     return name
 
 
@@ -188,13 +190,14 @@ def notes(name: str) -> dict[str, int | None]:
     kit = page(name)
     if kit.corrections:
         return {}
-    order = sorted(range(len(kit.pads)), key=lambda row: labels_of_pads(kit.pads)[row])
+    labels = labels_of_pads(kit.pads)
+    order = sorted((row for row, label in enumerate(labels) if label >= 0), key=lambda row: labels[row])
     return {kit.pads[row].name: kit.pads[row].note for row in order}
 
 
 def new_pad(kit: Kit, name: str) -> Pad:
     """A pad called `name`, with a note that no other has where the instruments have none for it."""
-    if check(name, "pad") in LABEL_ROW:
+    if name.startswith(ECHO) or check(name, "pad") in LABEL_ROW:
         return Pad(name)
     taken = {pad.note for pad in kit.pads}
     return Pad(name, next(note for note in NOTES if note not in taken))

@@ -15,7 +15,7 @@ from bridge.preset import Preset
 from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS, PadsState
 from models import drums
-from models.kit import Kit, Pad, Prior, Rows, nothing, rows_of
+from models.kit import ECHO, Kit, Pad, Prior, Rows, nothing, rows_of
 
 CORRECTIONS = "corrections"  # the kit that takes what is put right where the preset names none
 MOST_UNDONE = 100
@@ -162,7 +162,7 @@ class Teacher:
     def names(self) -> list[str]:
         """What a hit may be put right to."""
         if self.kit and not self.kit.corrections:
-            return [pad.name for pad in self.kit.pads]
+            return [pad.name for pad in self.kit.pads if not pad.name.startswith(ECHO)]
         return [label.name for label in LABELS]
 
     def correct(self, event: np.ndarray, name: str) -> Put:
