@@ -112,6 +112,12 @@ def _add(x, share, out):
 
 
 @kernel
+def _used(beats, metre):
+    """Whether bars of so many beats are looked for; two beats of four are no bar of two unless somebody says so."""
+    return beats == metre if metre != 0 else beats > 2
+
+
+@kernel
 def pointer_hop(state, beat, down, metre):
     """Move on by a frame in which a beat sounds, or none.
 
@@ -145,7 +151,7 @@ def pointer_hop(state, beat, down, metre):
     bar, rest = down / np.float32(DOWN), (np.float32(1) - down) / np.float32(1 - DOWN)
     rows = 0
     for row in range(ROWS):
-        rows += metre == 0 or state.metre[row] == metre
+        rows += _used(state.metre[row], metre)
     for i in range(TEMPOS):
         state.turning[i] = np.float32(0)
     for row in range(ROWS):
@@ -155,7 +161,7 @@ def pointer_hop(state, beat, down, metre):
             state.turning[i] += mass
     total = np.float32(0)
     for row in range(ROWS):
-        if metre != 0 and state.metre[row] != metre:
+        if not _used(state.metre[row], metre):
             for k in range(STATES):
                 after[row, k] = np.float32(0)
             continue
