@@ -113,8 +113,8 @@ def _add(x, share, out):
 
 @kernel
 def _used(beats, metre):
-    """Whether bars of so many beats are looked for; two beats of four are no bar of two unless somebody says so."""
-    return beats == metre if metre != 0 else beats > 2
+    """Whether bars of so many beats are looked for."""
+    return metre == 0 or beats == metre
 
 
 @kernel
