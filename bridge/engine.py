@@ -34,10 +34,12 @@ from bridge.native import (
 from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
-from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PERIOD
+from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PATIENCE, PERIOD
+from dsp.bands import FRAME
 from dsp.events import EVENT, LEVEL, NOTE_OFF, NOTE_ON
+from dsp.hits import REFINED, hits_spare
 from dsp.kernel import kernel
-from dsp.units import RATE
+from dsp.units import HOP, RATE, samples
 
 # Words of the loop itself.
 STOP, RUNNING, RECORD, ANNOUNCE = 0, 8, 9, 10
@@ -45,10 +47,13 @@ EACH_LEVEL = 12  # 1: a level alone is worth waking the dispatcher, which looks 
 PATIENT = 11  # 1: a file, so that the loop waits for a slow reader rather than lose events
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
+CALM = 22  # so long after a stroke nothing is due at once [samples]; 0: something always may be
+SPARE = 23  # what sound may then wait [samples]
 SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
 DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
 HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
 WORDS = 64
+STILL = REFINED + FRAME + 2 * HOP  # after a stroke until the last word on it is said [samples]
 CHUNK = 256  # source samples taken from the ring at once
 
 
@@ -138,6 +143,15 @@ def listen_step(listening):
 
 
 @kernel
+def _patience(listening):
+    """Samples that may wait: a period where nothing that sounds has still to be named, for a wake costs as much
+    as what it is for."""
+    words, onset, period = listening.words, listening.hearing.ear.drums.onset, listening.source[PERIOD]
+    calm = onset.counter[3] == 0 and onset.counter[0] - onset.counter[2] > words[CALM] > 0
+    return period if calm and period <= words[SPARE] else 0
+
+
+@kernel
 def listen(listening):
     """Listen until told to stop: the whole fast lane, without the interpreter."""
     release(listening.words, RUNNING, 1)
@@ -148,6 +162,7 @@ def listen(listening):
             announce_range(listening.departure, listening.box, listening.departure.clock[0].offset)
         while listen_step(listening) > 0:
             pass
+        release(listening.source, PATIENCE, _patience(listening))
     release(listening.words, RUNNING, 0)
 
 
@@ -252,6 +267,7 @@ class Engine:
         self.words = self.listening.words
         self.pads = pads_of(state)
         self.words[NS_PATH], self.words[SLACK] = path_ns + slack * 1_000_000_000 // rate, slack
+        self._calm_down()
         self._out = np.zeros(8192, EVENT)
         self._heard = np.zeros(1 << 16, np.float32)
         self.realtime = False
@@ -265,9 +281,9 @@ class Engine:
         self.words[STOP] = 1
         post_semaphore(self.listening.wake)
         listen(self.listening)
-        keep = self.words[[NS_PATH, SLACK]]
+        keep = self.words[[NS_PATH, SLACK, CALM, SPARE]]
         self.words[:] = 0
-        self.words[[NS_PATH, SLACK]] = keep
+        self.words[[NS_PATH, SLACK, CALM, SPARE]] = keep
 
     def start(self, priority: int = 60, record: bool = False, patient: bool = False) -> None:
         """Listen on a thread of its own.
@@ -320,8 +336,18 @@ class Engine:
         self.preset = preset
         adopt(self.listening.hearing, preset, preset.source.gain_db if self._raw else 0.0)
         departure_adopt(self.listening.departure, preset)
+        self._calm_down()
         self.publish()
         self.announce()
+
+    def _calm_down(self) -> None:
+        """When the loop need not be woken by every period: where all that leaves is hits, and not at once."""
+        preset, hits = self.preset, self.listening.hearing.ear.drums.hits
+        told = samples(preset.drums.decision_ms) - samples(preset.onset.decision_ms)
+        others = preset.notes.enabled or preset.beat.enabled
+        hits_alone = preset.drums.enabled and not others and preset.mode == "constant"
+        self.words[CALM] = STILL if hits_alone and self.rate == RATE else 0
+        self.words[SPARE] = min(hits_spare(hits), told - HOP)
 
     def announce(self) -> None:
         """Have the pitch-bend range sent again."""

@@ -36,6 +36,7 @@ from bridge.sources.base import (
     JUMPS,
     NS_OFFSET,
     OFFSET,
+    PATIENCE,
     PERIOD,
     PORT,
     PORTS,
@@ -125,7 +126,9 @@ def on_audio(frames, argument):
         control[NS_OFFSET] = stamp - (written + n) * 1_000_000_000 // control[RATE]
         release(ring.counts, WRITTEN, written + n)
     control[BLOCKS] += 1
-    wake_engine(control)
+    waiting = ring.counts[WRITTEN] - acquire(ring.counts, READ)
+    if control[FREEWHEEL] != 0 or waiting > acquire(control, PATIENCE):
+        wake_engine(control)
     if control[FREEWHEEL] != 0:  # an export does not wait for the clock, so it waits for us
         for _ in range(10_000):
             if acquire(control, DONE) >= ring.counts[WRITTEN]:

@@ -147,6 +147,12 @@ def _lag(lags, decision):
     return row
 
 
+def hits_spare(state: HitsState) -> int:
+    """Samples left of the decision when a hit is named whose stroke nobody told."""
+    lags, decision = state.net.weights.lags, int(state.params[0]["decision"])
+    return decision - int(lags[_lag(lags, decision)]) * FRAME - FRAME // 2
+
+
 @kernel
 def _look(bands, aside, net, framed):
     """Have the net look at what was heard so far; remember it if a frame is complete."""

@@ -14,7 +14,7 @@ from bridge.outbox import BYTES, CONSTANT, FRAMES, LENGTH, NANOSECONDS, collect,
 from bridge.outbox import MESSAGE as MESSAGES
 from bridge.preset import load
 from bridge.ring import ring_write
-from bridge.sources.base import NS_OFFSET, OFFSET, PERIOD, feed
+from bridge.sources.base import NS_OFFSET, OFFSET, PATIENCE, PERIOD, feed
 from dsp.events import DRUM, LEVEL, NOTE_OFF, NOTE_ON
 
 RATE = 48_000
@@ -194,3 +194,33 @@ def test_it_stops_when_told_and_leaves_the_thread():
     rig.engine.stop()
     assert not thread.is_alive()
     assert rig.engine.samples == 4_800
+
+
+def patience_while(rig, x):
+    """How many samples the loop let wait after each period of `x`."""
+    found = []
+    for at in range(0, len(x), 64):
+        rig.hear(x[at : at + 64])
+        time.sleep(0.0005)  # it says so after it has listened
+        found.append(int(rig.feed.control[PATIENCE]))
+    return np.array(found)
+
+
+def test_the_loop_may_sleep_through_a_period_only_while_nothing_has_to_be_said():
+    rig = Rig(load("drums"))
+    found = patience_while(rig, strokes(0.6))
+    rig.engine.stop()
+    struck = np.arange(9_600, 28_800 - 4_800, 9_600) // 64
+    assert set(found) == {0, 64}
+    for period in struck:
+        after = found[period + 2 : period + 46]  # told by then, and 60 ms until the last word on it
+        assert not after.any()
+    assert found[struck[0] - 20 : struck[0] - 1].all()
+
+
+@pytest.mark.parametrize("override", ['mode="fastest"', "drums.decision_ms=3", "notes.enabled=true"])
+def test_where_something_may_be_due_at_any_time_the_loop_never_sleeps_through(override):
+    rig = Rig(load("drums", [override]))
+    found = patience_while(rig, strokes(0.5))
+    rig.engine.stop()
+    assert not found.any()

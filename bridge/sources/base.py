@@ -22,6 +22,7 @@ MAX_PORTS = 16
 CLOCK = PORT + MAX_PORTS  # (2,) scratch for now_ns
 RATE = CLOCK + 2
 CHANNELS, CHOSEN = RATE + 1, RATE + 2  # of a device: how many, and a bit for each that is heard
+PATIENCE = 48  # samples that may wait in the ring without the engine being woken; the engine's to write
 CONTROL_WORDS = 64
 
 
