@@ -27,6 +27,7 @@ from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.settings import choice, number, switch
+from models.chord import ChordSettings
 from models.key import KeySettings
 
 MAX_BYTES = 64 * 1024  # a preset is a page of text; what is longer is something else
@@ -143,6 +144,7 @@ class Preset:
     notes: NoteSettings = field(default_factory=NoteSettings)
     beat: BeatSettings = field(default_factory=BeatSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
+    chord: ChordSettings = field(default_factory=ChordSettings)
     key: KeySettings = field(default_factory=KeySettings)
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)

@@ -330,7 +330,7 @@ class Session:
         except (KitError, PresetError) as error:
             self.say(f"{error} - the earlier preset stays in use")
             return
-        for what in ("plugins", "source.channels", "osc", "key"):
+        for what in ("plugins", "source.channels", "osc", "key", "chord"):
             part = attrgetter(what)
             if part(preset) != part(self.preset):
                 self.say(f"{what} has changed too, which is used from the next start on")

@@ -19,6 +19,7 @@ from bridge.messages import (
 from dsp.events import (
     BEAT,
     BEND,
+    CHORD,
     DRUM,
     EVENT,
     KEY,
@@ -46,6 +47,8 @@ LINES = {
     KEY: '{"kind":"key","id":28,"time":4.200000,"emitted":4.200000,"key":"A minor","confidence":0.6}',
     BEAT: '{"kind":"beat","id":29,"time":4.250000,"emitted":4.230000,"bpm":120.02,"position":1,"beats":4,'
     '"confidence":0.97}',
+    CHORD: '{"kind":"chord","id":31,"time":5.200000,"emitted":5.310000,"chord":"G:min7","bass":"Bb",'
+    '"confidence":0.8}',
     TEMPO: '{"kind":"tempo","id":30,"time":4.230000,"emitted":4.230000,"bpm":120.02,"confidence":0.97}',
     LEVEL: '{"kind":"level","id":27,"time":1.200000,"emitted":1.200000,"level":-18.25}',
 }
@@ -60,6 +63,7 @@ OSC = {
     PITCH: [("/e/pitch", [82.41, 0.9])],
     KEY: [("/e/key", ["A minor", 0.6])],
     BEAT: [("/e/beat", [1, 4, 120.02, 0.97])],
+    CHORD: [("/e/chord", ["G:min7", "Bb", 0.8])],
     TEMPO: [("/e/tempo", [120.02, 0.97])],
     LEVEL: [("/e/level", [-18.25])],
 }

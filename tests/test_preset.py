@@ -20,7 +20,7 @@ from bridge.toml_lines import key_lines
 from dsp.events import LABELS
 from tests.conftest import ROOT, environment
 
-SHIPPED = ("drums", "bass", "clock", "guitar", "visuals", "voice")
+SHIPPED = ("drums", "bass", "clock", "guitar", "harmony", "visuals", "voice")
 KEYS = {row.key: row for row in presets.keys()}  # noqa: SIM118 - a function, not a dict's
 
 
@@ -78,7 +78,7 @@ def test_ranges_named_in_comments_are_the_ranges(name):
 
 
 def test_shipped_presets_do_what_their_names_say():
-    drums, bass, clock, guitar, visuals, voice = map(load, SHIPPED)
+    drums, bass, clock, guitar, harmony, visuals, voice = map(load, SHIPPED)
     assert (drums.onset.decision_ms, drums.drums.decision_ms, drums.notes.enabled) == (8, 12, False)
     assert drums.onset.enabled and drums.drums.enabled and drums.mode == "constant"
     for line in (bass, guitar, voice):
@@ -89,7 +89,8 @@ def test_shipped_presets_do_what_their_names_say():
     assert visuals.onset.enabled and visuals.drums.enabled and visuals.notes.enabled
     assert clock.clock.enabled and clock.beat.enabled and not clock.drums.enabled
     assert load("drums", ["clock.enabled=true"]).beat.enabled, "a clock needs the beat"
-    assert visuals.beat.enabled and visuals.key.enabled and not drums.beat.enabled
+    assert harmony.chord.enabled and harmony.key.enabled and harmony.beat.enabled
+    assert visuals.chord.enabled and visuals.beat.enabled and visuals.key.enabled and not drums.beat.enabled
     assert visuals.osc.targets == ("127.0.0.1:9000",) and visuals.osc.level
 
 

@@ -123,7 +123,7 @@ def test_the_presets_shown_load(tmp_path):
             from bridge.plugins import PluginChain
 
             assert PluginChain(preset.plugins, RATE).delay < RATE / 100
-    assert {"drums", "voice", "guitar", "bass", "clock", "visuals"} == set(presets.shipped())
+    assert {"drums", "voice", "guitar", "bass", "clock", "harmony", "visuals"} == set(presets.shipped())
     assert set(presets.shipped()) <= set(SPOKEN)
 
 

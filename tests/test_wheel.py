@@ -111,6 +111,7 @@ def test_the_installed_command_works_from_an_empty_folder(installed, tmp_path):
         "bass",
         "clock",
         "guitar",
+        "harmony",
         "visuals",
         "voice",
     ]

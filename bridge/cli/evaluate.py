@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from bridge.evaluate import Pair, Score
     from bridge.preset import Preset
 
-BEATS = ["beat.enabled=true", "onset.enabled=false", "drums.enabled=false", "notes.enabled=false"]
+SILENT = ["onset.enabled=false", "drums.enabled=false", "notes.enabled=false"]  # what is not scored
+BEATS, CHORDS, KEY = ([f"{part}.enabled=true", *SILENT] for part in ("beat", "chord", "key"))
 DECISIONS = "3,6,12,25"  # of --curve [ms]
 
 EPILOG = """\
@@ -33,6 +34,8 @@ annotations, one event a line, times in seconds, separated by blanks, tabs or co
                                   or subclass of MDB Drums; velocity 0..1 or 0..127
   notes   start end note          the MIDI number
   f0      time pitch              in Hz, 0 where there is none
+  chords  start end chord         as in a .lab file: C:maj, A:min7, N
+  key     key                     A minor; or rows of start, end and key
   beats   time [place]            place in the bar, counted from 1
 or event lines (.jsonl), or a MIDI file; of that, channel 10 alone counts as drums where it has any.
 
@@ -46,7 +49,7 @@ keys of --json:
   task, preset, sound: {gain_db, lowpass_hz, noise_dbfs},
   files: [{name, seconds, and the rest for this file}], and for all of them together:
   scores     {name: {f, precision, recall, hit, extra, missed}}
-  measures   {name: value}, for f0 and beats
+  measures   {name: value}, for f0, beats, chords, key
   error_ms   {median, p90}, for beats: what was said less what is true, p90 of its size
   delay_ms   {p10, median, p90, max, n}, or null
   waited_ms  largest emitted - time
@@ -104,7 +107,7 @@ def execute(args: argparse.Namespace) -> int:
 
     decisions, notes = _decisions(args), _notes(args.map)
     spoiling = Spoiling(args.gain, args.lowpass, args.noise)
-    wanted = {"f0": ["notes.pitch=true"], "beats": BEATS}.get(args.task, [])
+    wanted = {"f0": ["notes.pitch=true"], "beats": BEATS, "chords": CHORDS, "key": KEY}.get(args.task, [])
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
     at = [[f"drums.decision_ms={ms:g}"] for ms in decisions] or [[]]
     presets = [load(name, [*wanted, *args.set, *more]) for more in at]
