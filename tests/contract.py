@@ -132,6 +132,6 @@ def verify_contract(
             stage.process(*blocks, out=out)
         kept.append(tracemalloc.get_traced_memory()[0] - base)
         tracemalloc.stop()
-    assert min(kept) < 2048, f"process kept {kept} bytes"
+    assert min(kept) < 4096, f"process kept {kept} bytes"  # less than the smallest object a call
     stage.reset()
     return whole
