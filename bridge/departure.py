@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bridge.clock import ClockState, clock_params, clock_state
 from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
@@ -53,6 +54,7 @@ class Departure(NamedTuple):
     started: np.ndarray  # (16, 128) int64, when each key was last struck [samples]
     bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
     scratch: np.ndarray  # (1,) MESSAGE
+    ticks: ClockState
 
 
 def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +81,16 @@ def departure(preset: Preset) -> Departure:
         np.zeros((16, 128), np.int64),
         np.zeros(16, np.int64),
         np.zeros(1, MESSAGE),
+        clock_state(preset.clock),
     )
+
+
+def departure_adopt(state: Departure, preset: Preset) -> None:
+    """Take a preset's numbers over while messages go on leaving."""
+    params, notes = departure_params(preset)
+    state.params[...] = params
+    state.notes[...] = notes
+    state.ticks.params[...] = clock_params(preset.clock)
 
 
 def decision(preset: Preset) -> dict[str, int]:
@@ -101,7 +112,8 @@ def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str,
     drums = preset.drums
     refines = drums.enabled and drums.refine and not preset.kit
     wanted = {"onset": preset.onset.enabled or drums.enabled, "drum": drums.enabled, "refine": refines}
-    return {
+    foretold = {"beat": 0.0} if preset.beat.enabled else {}
+    return foretold | {
         kind: round((ms(n + beyond) + path_ms) / 1000, 6)
         for kind, n in decision(preset).items()
         if wanted.get(kind, preset.notes.enabled)

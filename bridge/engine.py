@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge import realtime
+from bridge.clock import clock_step
 from bridge.departure import (
     Departure,
     announce_range,
     decision,
     depart_step,
     departure,
-    departure_params,
+    departure_adopt,
 )
 from bridge.hearing import BAD, BLOCK, HEARD, Hearing, adopt, hear_step, hearing, room
 from bridge.kit.teacher import Teacher, pads_of
@@ -100,6 +101,15 @@ def listen_step(listening):
     _follow_clock(listening)
     said, heard = hear_step(listening.hearing, listening.block[:n], listening.said)
     depart_step(listening.departure, listening.said[:said], listening.box)
+    ticks = clock_step(
+        listening.departure.ticks,
+        listening.departure.clock[0],
+        listening.said[:said],
+        listening.hearing.counts[HEARD],
+        listening.box,
+    )
+    if ticks:
+        post(listening.leave)
     if listening.words[PATIENT]:
         while acquire(listening.words, STOP) == 0 and (
             ring_ready(listening.events) > len(listening.events.data) // 2
@@ -325,9 +335,7 @@ class Engine:
         """Take over another preset's numbers while listening."""
         self.preset = preset
         adopt(self.listening.hearing, preset, preset.source.gain_db if self._raw else 0.0)
-        params, notes = departure_params(preset)
-        self.listening.departure.params[...] = params
-        self.listening.departure.notes[...] = notes
+        departure_adopt(self.listening.departure, preset)
         self._calm_down()
         self.publish()
         self.announce()
@@ -336,7 +344,8 @@ class Engine:
         """When the loop need not be woken by every period: where all that leaves is hits, and not at once."""
         preset, hits = self.preset, self.listening.hearing.ear.drums.hits
         told = samples(preset.drums.decision_ms) - samples(preset.onset.decision_ms)
-        hits_alone = preset.drums.enabled and not preset.notes.enabled and preset.mode == "constant"
+        others = preset.notes.enabled or preset.beat.enabled
+        hits_alone = preset.drums.enabled and not others and preset.mode == "constant"
         self.words[CALM] = STILL if hits_alone and self.rate == RATE else 0
         self.words[SPARE] = min(hits_spare(hits), told - HOP)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bridge.errors import ModelError, SourceError
 from bridge.native import thread_ns
+from dsp.beat import BeatSettings
 from dsp.events import EVENT
 from dsp.hits import DrumSettings
 from dsp.kernel import kernel
@@ -88,6 +89,7 @@ class _Settings(NamedTuple):
     onset: OnsetSettings
     drums: DrumSettings
     notes: NoteSettings
+    beat: BeatSettings
 
 
 def beyond(ahead: int) -> int:
@@ -104,7 +106,7 @@ def in_time(settings: EarSettings, ahead: int) -> EarSettings:
     def less(part: Any) -> Any:
         return replace(part, decision_ms=ms(samples(part.decision_ms) - sooner))
 
-    return _Settings(less(settings.onset), less(settings.drums), less(settings.notes))
+    return _Settings(less(settings.onset), less(settings.drums), less(settings.notes), settings.beat)
 
 
 def room() -> np.ndarray:

@@ -20,6 +20,7 @@ from bridge.outbox import (
     Outbox,
     collect,
     deliver,
+    length_of,
 )
 from bridge.ring import LOST, READ, WRITTEN, Ring
 from bridge.sources.base import (
@@ -202,14 +203,16 @@ def on_midi(frames, argument):
         n = deliver(box, now, now + np.int64(frames), out)
     for i in range(n):
         m = out[i]
-        place = _midi_reserve(buffer, np.uint32(m.due), np.uint64(3))
+        size = length_of(m.status)
+        place = _midi_reserve(buffer, np.uint32(m.due), np.uint64(size))
         if place == 0:  # no room left: end everything in the next cycle rather than lose an off
             box.words[PANIC] += 1
             break
         data = carray(pointer(place), (3,), np.uint8)
         data[0] = m.status
-        data[1] = m.data1
-        data[2] = m.data2
+        if size > 1:
+            data[1] = m.data1
+            data[2] = m.data2
     release(control, OUT_CYCLES, control[OUT_CYCLES] + 1)
     return 0
 

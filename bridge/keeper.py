@@ -35,6 +35,7 @@ from bridge.outbox import (
     UPSTREAM,
     collect,
     deliver,
+    length_of,
 )
 from bridge.shared import Shared
 
@@ -169,7 +170,9 @@ class RtMidiPort:
             collect(box, 0, now, now, 1_000_000_000)
             for message in out[: deliver(box, now, now + 1, out)]:
                 try:
-                    self._port.send([int(message["status"]), int(message["data1"]), int(message["data2"])])
+                    status = int(message["status"])
+                    data = [status, int(message["data1"]), int(message["data2"])]
+                    self._port.send(data[: length_of(status)])
                 except Exception:  # noqa: BLE001 - rtmidi raises what the system's driver raises
                     self._gone = True
             if box.words[LENGTH]:

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from dsp.events import (
+    BEAT,
     BEND,
+    CHORD,
+    CHORDS,
     DRUM,
     EVENT,
     KEY,
@@ -24,6 +27,8 @@ from dsp.events import (
     ONSET,
     PITCH,
     REFINE,
+    TEMPO,
+    TONICS,
     Label,
 )
 from dsp.units import RATE
@@ -43,8 +48,12 @@ class Field:
         value = event[self.column]
         if self.column in _SECONDS:
             return round(int(value) / rate, 6)
-        if self.column == "label":
+        if self.column == "label" and self.key in LABEL_KEYS:
             return getattr(labels[int(value)], LABEL_KEYS[self.key])
+        if self.key == "chord":
+            return CHORDS[int(number(value)) % len(CHORDS)]
+        if self.key == "bass":
+            return TONICS[int(value)] if 0 <= value < len(TONICS) else "N"
         if self.key == "key":
             return KEYS[int(number(value)) % len(KEYS)]
         if self.digits is None:
@@ -54,9 +63,13 @@ class Field:
     def decode(self, said: Any, event: np.void, rate: int, labels: Sequence[Label]) -> None:
         if self.column in _SECONDS:
             event[self.column] = round(said * rate)
+        elif self.key == "chord":
+            event[self.column] = CHORDS.index(said)
+        elif self.key == "bass":
+            event[self.column] = TONICS.index(said) if said in TONICS else -1
         elif self.key == "key":
             event[self.column] = KEYS.index(said)
-        elif self.column != "label":
+        elif self.column != "label" or self.key not in LABEL_KEYS:
             event[self.column] = said
         elif self.key == "label":
             event["label"] = [label.name for label in labels].index(said)
@@ -68,6 +81,7 @@ _NAME = (Field("label", "label"),)
 _VELOCITY = Field("velocity", "value", 3)
 _CONFIDENCE = Field("confidence", "confidence", 3)
 _NOTE, _CHANNEL, _REF = Field("note", "number"), Field("channel", "channel"), Field("ref", "ref")
+_BPM = Field("bpm", "number", 2)
 _TIME = (Field("time", "time"), Field("emitted", "emitted"))
 
 
@@ -108,6 +122,15 @@ TABLE: dict[int, Row] = {
     BEND: Row((_REF, *_TIME, Field("cents", "number", 2)), (("/bend", "if", ("ref", "cents")),)),
     PITCH: Row((*_TIME, Field("f0", "number", 3), _CONFIDENCE), (("/pitch", "ff", ("f0", "confidence")),)),
     KEY: Row((*_TIME, Field("key", "number"), _CONFIDENCE), (("/key", "sf", ("key", "confidence")),)),
+    CHORD: Row(
+        (*_TIME, Field("chord", "number"), Field("bass", "label"), _CONFIDENCE),
+        (("/chord", "ssf", ("chord", "bass", "confidence")),),
+    ),
+    BEAT: Row(
+        (*_TIME, _BPM, Field("position", "value"), Field("beats", "label"), _CONFIDENCE),
+        (("/beat", "iiff", ("position", "beats", "bpm", "confidence")),),
+    ),
+    TEMPO: Row((*_TIME, _BPM, _CONFIDENCE), (("/tempo", "ff", ("bpm", "confidence")),)),
     LEVEL: Row((*_TIME, Field("level", "number", 2)), (("/level", "f", ("level",)),)),
 }
 

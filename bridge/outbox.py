@@ -27,6 +27,7 @@ MESSAGE = np.dtype(
 )
 FRAMES, NANOSECONDS = range(2)
 QUEUE_SIZE, RING_SIZE = 1024, 4096
+SYSTEM = 0xF0  # status from which a message belongs to no channel
 ALL_NOTES_OFF = 123  # controller
 
 # words: one int64 each, on cache lines of their own where two processes write
@@ -68,6 +69,14 @@ def outbox(memory: np.ndarray) -> Outbox:
 
 
 @kernel
+def length_of(status):
+    """Bytes of a MIDI message."""
+    if status >= SYSTEM:
+        return 3 if status == 0xF2 else 1
+    return 3
+
+
+@kernel
 def insert(box, message, due):
     """Put a message into the queue before all that is due later; False where the queue is full."""
     words, queue = box.words, box.queue
@@ -93,13 +102,18 @@ def _say(out, n, offset, status, data1, data2):
 
 @kernel
 def _end_all(box, out):
-    """End every note in the ledger and forget what is queued; messages written.
+    """End every note in the ledger and forget what is queued, but for ticks; messages written.
 
     What does not fit stays in the ledger for the next call.
     """
     read = acquire(box.ring.counts, 0)
     release(box.ring.counts, READ, read)
-    box.words[LENGTH] = 0
+    kept = 0
+    for k in range(box.words[LENGTH]):
+        if box.queue[k].status >= SYSTEM:  # a sequencer that misses a tick is out of step for good
+            box.queue[kept] = box.queue[k]
+            kept += 1
+    box.words[LENGTH] = kept
     n = 0
     for channel in range(16):
         ended = 0

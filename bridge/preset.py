@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from bridge import toml_lines
+from bridge.clock import ClockSettings
 from bridge.errors import KitError, PresetError
 from bridge.kit import pages
+from dsp.beat import BeatSettings
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
 from dsp.line import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.settings import choice, number, switch
+from models.chord import ChordSettings
 from models.key import KeySettings
 
 MAX_BYTES = 64 * 1024  # a preset is a page of text; what is longer is something else
@@ -66,6 +69,13 @@ class MidiSettings:
     drum_channel: int = number(10, 1, 16, "", "MIDI channel of drum hits")
     note_channel: int = number(1, 1, 16, "", "MIDI channel of notes and pitch bend")
     bend_range: int = number(2, 1, 48, "semitones", "how far a full pitch bend reaches, up and down")
+    tap_note: int = number(
+        0,
+        0,
+        120,
+        "MIDI note",
+        "note of --midi-in that taps the tempo; those above it: half, double, back, on, lock",
+    )
     gate_ms: float = number(80, 5, 2000, "ms", "how long a drum hit is held before its note-off")
 
 
@@ -132,6 +142,9 @@ class Preset:
         metadata={"doc": "MIDI note of each drum label and pad", "key": "drums.map"},
     )
     notes: NoteSettings = field(default_factory=NoteSettings)
+    beat: BeatSettings = field(default_factory=BeatSettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
+    chord: ChordSettings = field(default_factory=ChordSettings)
     key: KeySettings = field(default_factory=KeySettings)
     velocity: VelocitySettings = field(default_factory=VelocitySettings)
     midi: MidiSettings = field(default_factory=MidiSettings)
@@ -396,17 +409,24 @@ class _Reader:
                 given[name] = self.field(known[name], types[name], item, (name,))
         return self.settle(Preset(**given))
 
+    def blamed(self, table: str) -> Key:
+        """Which of low and high is wrong where they do not fit: the one that was set last."""
+        high = (table, "high")
+        return high if high in self.text.overridden else (table, "low")
+
     def settle(self, preset: Preset) -> Preset:
         """Check the rules between keys, and carry out the one that needs no complaint."""
         if preset.notes.low >= preset.notes.high:
             self.refuse(
-                ("notes", "low"),
-                f"{preset.notes.low:g} is not below notes.high, which is {preset.notes.high:g}",
+                self.blamed("notes"),
+                f"notes.low, {preset.notes.low:g}, is not below notes.high, which is {preset.notes.high:g}",
             )
+        if preset.clock.enabled and not preset.beat.enabled:
+            preset = dataclasses.replace(preset, beat=dataclasses.replace(preset.beat, enabled=True))
         if preset.velocity.low > preset.velocity.high:
             self.refuse(
-                ("velocity", "low"),
-                f"{preset.velocity.low:g} is above velocity.high, which is {preset.velocity.high:g}",
+                self.blamed("velocity"),
+                f"velocity.low, {preset.velocity.low:g}, is above velocity.high, which is {preset.velocity.high:g}",
             )
         # A hit is named after its stroke is decided, so a stroke may not wait longer than its name.
         if preset.drums.enabled and preset.onset.decision_ms > preset.drums.decision_ms:

@@ -7,12 +7,20 @@ from queue import SimpleQueue
 from typing import Any
 
 from bridge.errors import OscError, UsageError
+from bridge.native import clock_ns
 from bridge.preset import osc_target
 
 Say = Callable[[str], None]
 Commands = SimpleQueue[tuple[str, str]]
 MOST_TEXT = 200  # longest argument taken
-TAKEN = ("correct", "undo", "preset", "panic")
+TAKEN = ("correct", "undo", "preset", "panic", "half", "double", "nudge", "lock")
+PADS = (
+    ("half", ""),
+    ("double", ""),
+    ("nudge", "-5"),
+    ("nudge", "5"),
+    ("lock", ""),
+)  # above the one that taps
 
 
 def listens_at(where: str) -> tuple[str, int]:
@@ -24,7 +32,7 @@ def listens_at(where: str) -> tuple[str, int]:
 
 
 class OscRemote:
-    """An OSC server that takes ``/PREFIX/correct``, ``/undo``, ``/preset`` and ``/panic``.
+    """An OSC server that takes ``/PREFIX/correct``, ``/undo``, ``/preset``, ``/panic``, ``/tap`` and more.
 
     Parameters
     ----------
@@ -49,7 +57,7 @@ class OscRemote:
         dispatcher.map(f"/{prefix}/tap", self._tap)
         dispatcher.set_default_handler(self._wonder)
         self._commands, self._say, self._said = commands, say, set[str]()
-        self._wanted = ", ".join(f"/{prefix}/{name}" for name in TAKEN)
+        self._wanted = ", ".join(f"/{prefix}/{name}" for name in (*TAKEN, "tap"))
         try:
             self._server = BlockingOSCUDPServer(address, dispatcher)
         except OSError as error:
@@ -65,7 +73,7 @@ class OscRemote:
         self._commands.put((fixed[0], argument))
 
     def _tap(self, *_: Any) -> None:
-        self._tell("tap", "OSC: tempo is not followed yet, so /tap does nothing")
+        self._commands.put(("tap", str(clock_ns())))
 
     def _wonder(self, address: str, *_: Any) -> None:
         self._tell("", f"OSC: {address[:MOST_TEXT]!a} is not understood; taken are {self._wanted}")
@@ -82,7 +90,7 @@ class OscRemote:
 
 
 class MidiRemote:
-    """A MIDI input whose notes say what the last hit really was, by the preset's map.
+    """A MIDI input whose notes say what the last hit really was, by the preset's map, or tap the tempo.
 
     Parameters
     ----------
@@ -92,20 +100,31 @@ class MidiRemote:
         MIDI note of each label.
     commands
         Where requests are put.
+    tap_note
+        The note that taps the tempo, 0 for none; those above it ask for PADS.
     """
 
-    def __init__(self, name: str, drum_notes: Mapping[str, int], commands: Commands) -> None:
+    def __init__(
+        self, name: str, drum_notes: Mapping[str, int], commands: Commands, tap_note: int = 0
+    ) -> None:
         from bridge import rtports
 
         self._labels = {note: label for label, note in reversed(list(drum_notes.items()))}
-        self._commands = commands
+        self._commands, self._tap = commands, tap_note
         kind, _, rest = name.partition(":")
         virtual = kind == "virtual"
         self._port = rtports.open_input((rest or "earwire-in") if virtual else name, virtual, self._take)
 
     def _take(self, message: tuple[list[int], float], _: Any = None) -> None:
         data = message[0]
-        if len(data) == 3 and data[0] & 0xF0 == 0x90 and data[2] and data[1] in self._labels:
+        if len(data) != 3 or data[0] & 0xF0 != 0x90 or not data[2]:
+            return
+        above = data[1] - self._tap
+        if self._tap and above == 0:
+            self._commands.put(("tap", str(clock_ns())))
+        elif self._tap and 1 <= above <= len(PADS):
+            self._commands.put(PADS[above - 1])
+        elif data[1] in self._labels:
             self._commands.put(("correct", self._labels[data[1]]))
 
     def close(self) -> None:

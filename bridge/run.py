@@ -15,18 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from bridge.conductor import REQUESTS, Conductor
 from bridge.departure import declared
 from bridge.engine import NS_PATH, SLACK, Engine
 from bridge.errors import KitError, PresetError
 from bridge.kit.teacher import Teacher
 from bridge.messages import family_of, labels_of
-from bridge.native import wait_semaphore
+from bridge.native import clock_ns, wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM
 from bridge.preset import Preset, load
 from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
 from bridge.sources.base import PERIOD, Source
-from dsp.events import DRUM, LEVEL, NOTE_ON, ONSET, REFINE
+from dsp.events import BEAT, DRUM, LEVEL, NOTE_ON, ONSET, REFINE
 from dsp.units import RATE, ms
 
 PLUGIN_SLACK = 0.003  # what the Python thread of a plugin chain may take [s]
@@ -41,6 +42,7 @@ class Meters:
     level_db: float = -120.0
     hits: int = 0
     notes: int = 0
+    beat: np.ndarray | None = None  # the newest, () EVENT
     recent: deque = field(default_factory=lambda: deque(maxlen=12))  # (kind, label or note, velocity)
     load: float = 0.0
     reaction: tuple[float, float] = (0.0, 0.0)  # median and 99 % [ms]
@@ -133,6 +135,7 @@ class Session:
             raw=raw,
         )
         self.teacher = Teacher(self.engine.pads, preset)
+        self.conductor = Conductor(self.engine.listening.hearing.ear.beat, lambda: self.preset.beat.enabled)
 
     def _jack_path_ns(self) -> int:
         """Time a block takes to be heard where JACK feeds a port of another system."""
@@ -293,6 +296,8 @@ class Session:
                     self._last_stroke = []
                 self._last_stroke.append(event.copy())
                 m.recent.append(event.copy())
+            elif kind == BEAT:
+                m.beat = event.copy()
             elif kind == NOTE_ON:
                 m.notes += 1
                 m.recent.append(event.copy())
@@ -325,7 +330,7 @@ class Session:
         except (KitError, PresetError) as error:
             self.say(f"{error} - the earlier preset stays in use")
             return
-        for what in ("plugins", "source.channels", "osc", "key"):
+        for what in ("plugins", "source.channels", "osc", "key", "chord"):
             part = attrgetter(what)
             if part(preset) != part(self.preset):
                 self.say(f"{what} has changed too, which is used from the next start on")
@@ -345,6 +350,8 @@ class Session:
             self._load(lambda: load(argument), f"preset {argument} is in use")
         elif command == "correct":
             self._correct(argument)
+        elif command in REQUESTS:
+            self.say(self.conductor.request(command, argument, self._when(command, argument)))
         elif command == "undo":
             event, told = self.teacher.undo()
             if event is not None:
@@ -352,6 +359,11 @@ class Session:
             self.say(told)
         else:
             self.say(f"{command!r} is not understood")
+
+    def _when(self, command: str, argument: str) -> int:
+        """The newest sample that was heard when something was asked for."""
+        ago = clock_ns() - int(argument) if command == "tap" and argument.isdecimal() else 0
+        return self.engine.samples - ago * RATE // 1_000_000_000
 
     def _correct(self, name: str) -> None:
         """The last hit was really `name`; of several at once, the one of its family."""

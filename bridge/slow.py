@@ -39,6 +39,10 @@ def stages(preset: Preset) -> list[SlowStage]:
         from models.key import KeyStage
 
         found.append(KeyStage(preset.key))
+    if preset.chord.enabled:
+        from models.chord import ChordStage
+
+        found.append(ChordStage(preset.chord))
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from bridge.departure import declared
 from bridge.keys import Keys
 from bridge.messages import labels_of
+from bridge.native import clock_ns
 from bridge.run import Session
 from dsp.events import BEND, DRUM, NOTE_OFF, NOTE_ON, ONSET
 from dsp.units import RATE
@@ -20,6 +21,8 @@ FRAME = 0.1  # between two pictures [s]
 FLASH = 0.25  # how long a hit stays lit [s]
 FLOOR_DB = -60.0
 PADS = ("kick", "snare", "hat", "tom", "cymbal", "other")
+BEAT_KEYS = {"t": ("tap", ""), "h": ("half", ""), "d": ("double", ""), "l": ("lock", "")}
+BEAT_KEYS |= {",": ("nudge", "-5"), ".": ("nudge", "5")}
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -109,7 +112,7 @@ class LiveView:
         self._thread.start()
 
     def press(self, key: str) -> None:
-        """What a key asks for: c and a letter put the last hit right, u undoes that."""
+        """What a key asks for: c and a letter put the last hit right, u undoes that, the others lead the beat."""
         ask = self._session.commands.put
         if self._asking:
             self._asking = False
@@ -119,6 +122,9 @@ class LiveView:
             self._asking = True
         elif key == "u":
             ask(("undo", ""))
+        elif key in BEAT_KEYS and self._session.preset.beat.enabled:
+            what, argument = BEAT_KEYS[key]
+            ask((what, str(clock_ns()) if what == "tap" else argument))
 
     def _answers(self) -> dict[str, str]:
         """The letter of each drum that a hit may have been."""
@@ -203,6 +209,8 @@ class LiveView:
             if self._sounding and abs(self._bend) >= 1:
                 text.append(f"{self._bend:+.0f} cents ", "cyan")
             text.append(f"  {m.notes}\n")
+        if session.preset.beat.enabled:
+            self._show_beat(text, m.beat)
         text.append(" last    " + "  ".join(reversed(self._recent)) + "\n", "dim")
         text.append(f"\n load {m.load:5.1%}   answers in {m.reaction[1]:.1f} ms")
         text.append(f"   xruns {m.xruns}   late {m.late}   lost {m.overruns}")
@@ -216,9 +224,22 @@ class LiveView:
             text.append(columns([f"{key} {name}" for key, name in self._answers().items()], 76), "cyan")
             text.append("\n any other key: nothing", "dim")
         else:
-            keys = " c: that was wrong   u: undo  " if self._keys and self._keys.there else ""
+            keys = ""
+            if self._keys and self._keys.there:
+                keys = " c: that was wrong   u: undo  " * session.preset.drums.enabled
+                keys += " t: tap   h d: half, double   , .: nudge   l: lock  " * session.preset.beat.enabled
             text.append(f"{keys} Ctrl-C ends", "dim")
         return text
+
+    def _show_beat(self, text: Any, beat: Any) -> None:
+        """The tempo, and where in the bar the last beat was."""
+        text.append(" beat   ")
+        if beat is not None:
+            for place in range(1, max(int(beat["label"]), 1) + 1):
+                here = place == int(beat["value"])
+                text.append(f" {place} ", "bold black on bright_green" if here else "dim")
+            text.append(f"  {beat['number']:.1f} bpm   {beat['confidence']:.0%} sure")
+        text.append("\n")
 
 
 def view_for(session: Session, quiet: bool, lasts: float | None) -> Any:

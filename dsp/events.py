@@ -13,20 +13,39 @@ EVENT = np.dtype(
         ("emitted", "i8"),  # newest input sample the decision depends on [samples since start]
         ("kind", "u1"),
         ("channel", "u1"),  # MIDI channel 1..16, 0 where it has none
-        ("label", "i2"),  # row of LABELS, -1 where it has none
-        ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS; row of KEYS
-        ("value", "f4"),  # velocity 0..1
+        (
+            "label",
+            "i2",
+        ),  # row of LABELS, or -1; of a beat, how many its bar has; of a chord, its bass
+        ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS; row of KEYS or CHORDS; bpm
+        ("value", "f4"),  # velocity 0..1; place in the bar, counted from 1
         ("confidence", "f4"),  # 0..1
     ],
     align=True,
 )
 
-(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY) = range(9)
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD) = range(12)
 
-KINDS = ("onset", "drum", "refine", "note_on", "note_off", "bend", "pitch", "level", "key")
+KINDS = (
+    "onset",
+    "drum",
+    "refine",
+    "note_on",
+    "note_off",
+    "bend",
+    "pitch",
+    "level",
+    "key",
+    "beat",
+    "tempo",
+    "chord",
+)
 
 TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 KEYS = tuple(f"{tonic} {scale}" for scale in ("major", "minor") for tonic in TONICS)  # `number` of a KEY
+QUALITIES = ("maj", "min", "7", "maj7", "min7", "dim", "aug", "sus4", "sus2")
+CHORDS = (*(f"{root}:{quality}" for quality in QUALITIES for root in TONICS), "N")  # `number` of a CHORD
+NO_CHORD = len(CHORDS) - 1
 
 
 class Label(NamedTuple):

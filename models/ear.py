@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from dsp.beat import BeatSettings, BeatState, beat_state, beat_step
 from dsp.drums import DrumsState, drums_state, drums_step
 from dsp.events import EVENT
 from dsp.hits import DrumSettings
@@ -15,7 +16,7 @@ from dsp.onset import OnsetSettings
 from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
-from models import notes
+from models import beat, notes
 from models.drums import load
 
 EVENTS_PER_HOP = 80  # room kept for what one hop may say
@@ -30,6 +31,8 @@ class EarSettings(Protocol):
     def drums(self) -> DrumSettings: ...
     @property
     def notes(self) -> NoteSettings: ...
+    @property
+    def beat(self) -> BeatSettings: ...
 
 
 class EarState(NamedTuple):
@@ -39,6 +42,7 @@ class EarState(NamedTuple):
     drums: DrumsState
     line: LineState
     poly: PolyState
+    beat: BeatState
 
 
 def ear_state(settings: EarSettings) -> EarState:
@@ -57,6 +61,7 @@ def ear_state(settings: EarSettings) -> EarState:
         drums_state(settings.onset, settings.drums, load(), ids),
         line_state(settings.notes, ids),
         poly_state(settings.notes, notes.load(), ids),
+        beat_state(settings.beat, beat.load(), ids),
     )
 
 
@@ -79,7 +84,7 @@ def ear_step(state, x, out):
     Returns
     -------
     int
-        Events written, in order of `emitted`; those of one hop: level, hits, notes.
+        Events written, in order of `emitted`; those of one hop: level, hits, notes, beats.
 
     Notes
     -----
@@ -97,6 +102,7 @@ def ear_step(state, x, out):
             n += drums_step(state.drums, state.hop, out[n:])
             n += line_step(state.line, state.hop, out[n:])
             n += poly_step(state.poly, state.hop, out[n:])
+            n += beat_step(state.beat, state.hop, out[n:])
     state.filled[0] = filled
     return n
 
@@ -104,7 +110,13 @@ def ear_step(state, x, out):
 def ear_adopt(state: EarState, settings: EarSettings) -> None:
     """Take the numbers of `settings` over into a running ear, without forgetting what was heard."""
     fresh = ear_state(settings)
-    for part, new in ((state.drums, fresh.drums), (state.line, fresh.line), (state.poly, fresh.poly)):
+    parts = (
+        (state.drums, fresh.drums),
+        (state.line, fresh.line),
+        (state.poly, fresh.poly),
+        (state.beat, fresh.beat),
+    )
+    for part, new in parts:
         _adopt(part, new)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dsp.events import EVENT
+from dsp.events import BEAT, EVENT
 from dsp.stage import Spec
 
 # What compiled code must not be able to reach: an allocator, the GIL, Python's error reporting.
@@ -114,7 +114,8 @@ def verify_contract(
 
     # Declared delay is measured delay.
     if spec.dtype == EVENT:
-        assert (whole["time"] <= whole["emitted"]).all() and (np.diff(whole["emitted"]) >= 0).all()
+        heard = whole[whole["kind"] != BEAT]  # which is foretold
+        assert (heard["time"] <= heard["emitted"]).all() and (np.diff(whole["emitted"]) >= 0).all()
     elif measured_delay is not None:
         assert abs(measured_delay(whole, spec) - spec.delay) <= delay_tolerance
 
@@ -131,6 +132,6 @@ def verify_contract(
             stage.process(*blocks, out=out)
         kept.append(tracemalloc.get_traced_memory()[0] - base)
         tracemalloc.stop()
-    assert min(kept) < 3200, f"process kept {kept} bytes"
+    assert min(kept) < 4096, f"process kept {kept} bytes"  # less than the smallest object a call
     stage.reset()
     return whole

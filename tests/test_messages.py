@@ -16,7 +16,22 @@ from bridge.messages import (
     start_line,
     velocity_byte,
 )
-from dsp.events import BEND, DRUM, EVENT, KEY, KINDS, LEVEL, NOTE_OFF, NOTE_ON, ONSET, PITCH, REFINE
+from dsp.events import (
+    BEAT,
+    BEND,
+    CHORD,
+    DRUM,
+    EVENT,
+    KEY,
+    KINDS,
+    LEVEL,
+    NOTE_OFF,
+    NOTE_ON,
+    ONSET,
+    PITCH,
+    REFINE,
+    TEMPO,
+)
 
 LINES = {
     ONSET: '{"kind":"onset","id":7,"time":1.234500,"emitted":1.238500,"velocity":0.71,"confidence":0.99}',
@@ -30,6 +45,11 @@ LINES = {
     BEND: '{"kind":"bend","id":25,"ref":20,"time":1.200000,"emitted":1.210000,"cents":-12.5}',
     PITCH: '{"kind":"pitch","id":26,"time":1.200000,"emitted":1.210000,"f0":82.41,"confidence":0.9}',
     KEY: '{"kind":"key","id":28,"time":4.200000,"emitted":4.200000,"key":"A minor","confidence":0.6}',
+    BEAT: '{"kind":"beat","id":29,"time":4.250000,"emitted":4.230000,"bpm":120.02,"position":1,"beats":4,'
+    '"confidence":0.97}',
+    CHORD: '{"kind":"chord","id":31,"time":5.200000,"emitted":5.310000,"chord":"G:min7","bass":"Bb",'
+    '"confidence":0.8}',
+    TEMPO: '{"kind":"tempo","id":30,"time":4.230000,"emitted":4.230000,"bpm":120.02,"confidence":0.97}',
     LEVEL: '{"kind":"level","id":27,"time":1.200000,"emitted":1.200000,"level":-18.25}',
 }
 
@@ -42,6 +62,9 @@ OSC = {
     BEND: [("/e/bend", [20, -12.5])],
     PITCH: [("/e/pitch", [82.41, 0.9])],
     KEY: [("/e/key", ["A minor", 0.6])],
+    BEAT: [("/e/beat", [1, 4, 120.02, 0.97])],
+    CHORD: [("/e/chord", ["G:min7", "Bb", 0.8])],
+    TEMPO: [("/e/tempo", [120.02, 0.97])],
     LEVEL: [("/e/level", [-18.25])],
 }
 

@@ -20,7 +20,18 @@ from bridge.toml_lines import key_lines
 from dsp.events import LABELS
 from tests.conftest import ROOT, environment
 
-SHIPPED = ("drums", "bass", "guitar", "mix", "piano", "visuals", "voice", "winds-strings")
+SHIPPED = (
+    "drums",
+    "bass",
+    "clock",
+    "guitar",
+    "harmony",
+    "mix",
+    "piano",
+    "visuals",
+    "voice",
+    "winds-strings",
+)
 KEYS = {row.key: row for row in presets.keys()}  # noqa: SIM118 - a function, not a dict's
 
 
@@ -78,7 +89,7 @@ def test_ranges_named_in_comments_are_the_ranges(name):
 
 
 def test_shipped_presets_do_what_their_names_say():
-    drums, bass, guitar, mix, piano, visuals, voice, winds = map(load, SHIPPED)
+    drums, bass, clock, guitar, harmony, mix, piano, visuals, voice, winds = map(load, SHIPPED)
     assert (drums.onset.decision_ms, drums.drums.decision_ms, drums.notes.enabled) == (8, 12, False)
     assert drums.onset.enabled and drums.drums.enabled and drums.mode == "constant"
     for line in (bass, guitar, voice):
@@ -91,6 +102,10 @@ def test_shipped_presets_do_what_their_names_say():
     assert (piano.notes.low, piano.notes.high) == (21, 108)
     assert {line.notes.lines for line in (bass, guitar, voice, visuals)} == {"one"}
     assert visuals.onset.enabled and visuals.drums.enabled and visuals.notes.enabled
+    assert clock.clock.enabled and clock.beat.enabled and not clock.drums.enabled
+    assert load("drums", ["clock.enabled=true"]).beat.enabled, "a clock needs the beat"
+    assert harmony.chord.enabled and harmony.key.enabled and harmony.beat.enabled
+    assert visuals.chord.enabled and visuals.beat.enabled and visuals.key.enabled and not drums.beat.enabled
     assert visuals.osc.targets == ("127.0.0.1:9000",) and visuals.osc.level
 
 

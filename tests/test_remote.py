@@ -135,6 +135,14 @@ def test_a_pad_corrects_the_last_hit(monkeypatch):
         taken["callback"]((data, 0.0), None)
     assert [commands.get_nowait(), commands.get_nowait()] == [("correct", "cowbell"), ("correct", "kick")]
     assert commands.empty()
+    remote = MidiRemote("Pad Kontrol", preset.drum_notes, commands, tap_note=70)
+    for note in (70, 71, 72, 73, 74, 75, 36):
+        taken["callback"](([0x90, note, 90], 0.0), None)
+    tap, *others = [commands.get_nowait() for _ in range(7)]
+    assert tap[0] == "tap" and tap[1].isdecimal()
+    assert others == [
+        ("half", ""), ("double", ""), ("nudge", "-5"), ("nudge", "5"), ("lock", ""), ("correct", "kick")
+    ]  # fmt: skip
     remote.close()
     assert taken["closed"] and taken["deleted"]
     for spec, name in (("virtual:Pads", "Pads"), ("virtual", "earwire-in")):

@@ -106,7 +106,15 @@ def test_the_installed_command_works_from_an_empty_folder(installed, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "earwire 0.1.0\n", "")
     done = run(installed, tmp_path, "presets", "--json")
     assert done.returncode == 0, done.stderr
-    assert [row["name"] for row in json.loads(done.stdout)] == ["drums", "bass", "guitar", "visuals", "voice"]
+    assert [row["name"] for row in json.loads(done.stdout)] == [
+        "drums",
+        "bass",
+        "clock",
+        "guitar",
+        "harmony",
+        "visuals",
+        "voice",
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bridge.evaluate import Pair, Score
     from bridge.preset import Preset
 
+SILENT = ["onset.enabled=false", "drums.enabled=false", "notes.enabled=false"]  # what is not scored
+BEATS, CHORDS, KEY = ([f"{part}.enabled=true", *SILENT] for part in ("beat", "chord", "key"))
 DECISIONS = {"drums": "3,6,12,25", "notes": "24,32,40,64"}  # of --curve [ms]
 
 EPILOG = """\
@@ -25,6 +27,7 @@ examples:
   earwire evaluate notes ~/lines -p voice        x.wav with x.txt, x.csv, x.jsonl or x.mid
   earwire evaluate notes ~/songs -p piano --curve   SET/x.wav with SET/x.mid: each set for itself, too
   earwire evaluate f0 ~/stems -p voice --json
+  earwire evaluate beats ~/MDB --audio mix       SONG/mix.flac with SONG/beats.txt, or x.wav with x.txt
 
 annotations, one event a line, times in seconds, separated by blanks, tabs or commas:
   onsets  time
@@ -32,9 +35,13 @@ annotations, one event a line, times in seconds, separated by blanks, tabs or co
                                   or subclass of MDB Drums; velocity 0..1 or 0..127
   notes   start end note [velocity]   the MIDI number; velocity 0..1 or 0..127
   f0      time pitch              in Hz, 0 where there is none
+  chords  start end chord         as in a .lab file: C:maj, A:min7, N
+  key     key                     A minor; or rows of start, end and key
+  beats   time [place]            place in the bar, counted from 1
 or event lines (.jsonl), or a MIDI file; of that, channel 10 alone counts as drums where it has any.
 
-rules: nothing is shifted, all files are pooled; a match lies within 50 ms. The delay is
+rules: nothing is shifted, all files are pooled; a match lies within 50 ms, of
+beats within 70, from 5 s on. The delay is
 from the annotated time to the newest sample a decision needed. Labels are scored where the
 annotation names labels, velocity where it has any. Refined is what the names have become
 once the refine events have come.
@@ -43,7 +50,8 @@ keys of --json:
   task, preset, sound: {gain_db, lowpass_hz, noise_dbfs},
   files: [{name, seconds, and the rest for this file}], and for all of them together:
   scores     {name: {f, precision, recall, hit, extra, missed}}
-  measures   {name: value}, for f0 and notes
+  measures   {name: value}, for f0, notes, beats, chords, key
+  error_ms   {median, p90}, for beats: what was said less what is true, p90 of its size
   delay_ms   {p10, median, p90, max, n}, or null
   waited_ms  largest emitted - time
   sets       {folder: all of these}, where folders of DIR hold several files each; else null
@@ -101,7 +109,7 @@ def execute(args: argparse.Namespace) -> int:
 
     decisions, notes = _decisions(args), _notes(args.map)
     spoiling = Spoiling(args.gain, args.lowpass, args.noise)
-    wanted = ["notes.pitch=true"] if args.task == "f0" else []
+    wanted = {"f0": ["notes.pitch=true"], "beats": BEATS, "chords": CHORDS, "key": KEY}.get(args.task, [])
     name = args.preset or ("voice" if args.task in ("notes", "f0") else "drums")
     at = [[f"{args.task}.decision_ms={ms:g}"] for ms in decisions] or [[]]
     presets = [load(name, [*wanted, *args.set, *more]) for more in at]

@@ -171,5 +171,5 @@ def _remotes(session: Any, args: argparse.Namespace) -> list[Any]:
 
         notes = session.preset.drum_notes
         known = {name: notes[name] for name in session.teacher.names()}
-        remotes.append(MidiRemote(args.midi_in, known, session.commands))
+        remotes.append(MidiRemote(args.midi_in, known, session.commands, session.preset.midi.tap_note))
     return remotes

@@ -21,6 +21,12 @@ notes    the right semitone, begun within 50 (25) ms; "with offset" also ended w
          correlation of velocities is each file's own, weighted by its notes.
 f0       raw pitch and chroma accuracy (50 cents), voicing false alarm and overall accuracy, on a
          grid of 5.8 ms; where the reference lists nothing it is unvoiced.
+beats    within 70 ms, from 5 s on; "downbeats" where the annotation counts in bars; CMLc to AMLt as
+         mir_eval has them, each song counting the same. A beat is foretold, so its delay is below 0.
+chords   "majmin" is the part of the time at which the right major or minor chord was said, by `time`, as first
+         said; root and sevenths as mir_eval has them. The delay is of those changes that were told.
+key      from 30 s on, every half second: "weighted" gives 1 for the key, .5 for one a fifth either side,
+         .3 for the relative, .2 for the parallel one; before a key is said it gives nothing.
 
 The delay is `emitted` less the *reference* time of the event that was matched, so that claiming a
 late time does not hide a late decision; "waited" is `emitted` less the event's own time, at most.
@@ -31,7 +37,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.evaluate.beats import score_beats
 from bridge.evaluate.drums import score_drums
+from bridge.evaluate.harmony import score_chords, score_key
 from bridge.evaluate.matching import Counts, Score
 from bridge.evaluate.notes import score_notes
 from bridge.evaluate.pooling import pooled
@@ -43,6 +51,9 @@ SCORES: dict[str, Callable[[Path, np.ndarray], Score]] = {
     "drums": score_drums,
     "notes": score_notes,
     "f0": score_f0,
+    "beats": score_beats,
+    "chords": score_chords,
+    "key": score_key,
 }
 TASKS = tuple(SCORES)
 
@@ -60,8 +71,11 @@ __all__ = [
     "pairs",
     "pooled",
     "readable",
+    "score_beats",
+    "score_chords",
     "score_drums",
     "score_f0",
+    "score_key",
     "score_notes",
     "score_onsets",
 ]

@@ -51,6 +51,7 @@ class Score(NamedTuple):
     delays: list[float]
     waited: float
     names: tuple[Names, ...] = ()  # of drums: at the decision, and once refined
+    errors: Sequence[float] = ()  # what was said less what is true, where that is worth a line [s]
 
 
 def empty(events: np.ndarray, kinds: Sequence[int]) -> Score:

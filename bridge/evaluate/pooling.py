@@ -21,8 +21,9 @@ def pooled(scores: Sequence[Score]) -> dict[str, Any]:
     -------
     dict
         ``scores``: {name: {f, precision, recall, hit, extra, missed}}; ``measures``: {name: value},
-        of f0 and notes; ``delay_ms``: {p10, median, p90, max, n}, null where nothing matched; ``waited_ms``:
-        the largest ``emitted - time``. Of drums also what `_named` returns, and the same as
+        of f0, notes, beats, chords and key; ``delay_ms``: {p10, median, p90, max, n}, null where nothing
+        matched; ``waited_ms``: the largest ``emitted - time``. Of beats also ``error_ms``:
+        {median, p90 of the size}. Of drums also what `_named` returns, and the same as
         ``refined``, with its own ``waited_ms``; null where nothing was refined.
     """
     measures = {}
@@ -35,6 +36,12 @@ def pooled(scores: Sequence[Score]) -> dict[str, Any]:
         "delay_ms": _delays([delay for score in scores for delay in score.delays]),
         "waited_ms": _ms(score.waited for score in scores),
     }
+    if errors := [error for score in scores for error in score.errors]:
+        sizes = 1000 * np.abs(errors)
+        out["error_ms"] = {
+            "median": round(float(1000 * np.median(errors)), 2),
+            "p90": round(float(np.percentile(sizes, 90)), 2),
+        }
     names = [score.names for score in scores if score.names]
     if names:
         first, last = zip(*names, strict=True)

@@ -41,6 +41,10 @@ def show(result: dict[str, Any], confusion: bool = False) -> None:
             f"delay: median {delay['median']:.1f} ms, 10 % within {delay['p10']:.1f} ms, "
             f"90 % within {delay['p90']:.1f} ms, most {delay['max']:.1f} ms"
         )
+    if error := result.get("error_ms"):
+        console.print(
+            f"times less the true ones: median {error['median']:+.1f} ms, 90 % within {error['p90']:.1f} ms"
+        )
     later = f"; no refinement longer than {refined['waited_ms']:.1f} ms" if refined else ""
     console.print(f"no decision waited longer than {result['waited_ms']:.1f} ms{later}", soft_wrap=True)
     console.print(heard(result["files"], result["preset"], result.get("sound")))

@@ -12,13 +12,13 @@ import numpy as np
 from bridge.errors import EarwireError, UsageError
 from bridge.evaluate.said import drums_said, notes_said, onsets_said
 from bridge.messages import family_of, read
-from dsp.events import EVENT, LABELS, PITCH, Label
+from dsp.events import BEAT, EVENT, KEYS, LABELS, PITCH, Label
 from dsp.units import RATE
 
 FAMILIES = ("kick", "snare", "hat", "tom", "cymbal")
 OTHER = "other"  # the family, and the label of what has no name here
 SOUND = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
-WRITTEN = (".txt", ".csv", ".jsonl", ".mid")
+WRITTEN = (".txt", ".lab", ".csv", ".jsonl", ".mid")
 DRUM_CHANNEL = 9  # channel 10, counted from 0
 
 # What is struck, in words other than ours: family and label, "" where the word names a family alone.
@@ -74,7 +74,8 @@ def pairs(folder: Path, task: str, audio: str = "", truth: str = "") -> list[Pai
 
     Two layouts are known. One folder a song, as MDB Drums has it: ``SONG/drums.flac`` (or the file
     that `audio` names, such as ``mix``) with ``SONG/class.txt`` (or the file that `truth` names, such
-    as ``subclass``); for f0, ``SONG/stem_NN_*.flac`` with ``SONG/*_STEM_NN.csv``. And plain pairs
+    as ``subclass``); for f0, ``SONG/stem_NN_*.flac`` with ``SONG/*_STEM_NN.csv``; for beats,
+    ``SONG/beats.txt``. And plain pairs
     that share a name, anywhere below: ``x.wav`` with ``x.txt``, ``.csv``, ``.jsonl`` or ``.mid``.
 
     Raises
@@ -92,7 +93,9 @@ def pairs(folder: Path, task: str, audio: str = "", truth: str = "") -> list[Pai
             if path.name.startswith("stem_") and (not audio or audio == path.stem):
                 told = sorted(beside.glob(f"*_STEM_{path.stem.split('_')[1]}.csv"))
         elif path.stem == (audio or "drums"):
-            told = _written(beside / (truth or "class"))
+            told = _written(
+                beside / (truth or {"beats": "beats", "chords": "chords", "key": "key"}.get(task, "class"))
+            )
         if not told and not (truth or audio):
             told = _written(path.with_suffix(""))
         if told and told[0].stem == path.stem:
@@ -308,9 +311,66 @@ def known_f0(path: Path) -> np.ndarray:
     return np.array(rows).reshape(-1, 2)
 
 
+def known_beats(path: Path) -> list[tuple[float, int]]:
+    """(time [s], place in the bar from 1, or 0 where that is not known) of each beat, in order."""
+    if path.suffix == ".jsonl":
+        beats = _events(path)
+        beats = beats[beats["kind"] == BEAT]
+        return sorted((float(e["time"]) / RATE, int(e["value"])) for e in beats)
+    if path.suffix == ".mid":
+        raise EarwireError(f"{path}: beats are read from text or event lines")
+    rows = _rows(path, 1)
+    return sorted((float(row[0]), int(_number(path, row[1])) if len(row) > 1 else 0) for row in rows)
+
+
+def known_chords(path: Path) -> list[tuple[float, float, str]]:
+    """(start, end [s], chord) as a lab file has them: ``0.0 2.4 C:maj``."""
+    import mir_eval
+
+    rows = [(_number(path, row[0]), _number(path, row[1]), row[2]) for row in _rows(path, 3)]
+    for start, end, name in rows:
+        try:
+            mir_eval.chord.encode(name)
+        except mir_eval.chord.InvalidChordException:
+            raise EarwireError(f"{path}: {name} stands where a chord belongs") from None
+        if end <= start:
+            raise EarwireError(f"{path}: a chord ends at {end:g} s, before it has begun")
+    if not rows:
+        raise EarwireError(f"{path}: names no chord")
+    return rows
+
+
+def known_keys(path: Path) -> list[tuple[float, float, str]]:
+    """(start, end [s], key): one for all, ``A minor``, or rows of start, end and key, ``0.0 90.5 Bb:maj``."""
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise EarwireError(f"{path}: cannot be read") from None
+    if text and not text[0].isdigit():
+        return [(0.0, math.inf, _key(path, text))]
+    rows = _rows(path, 3)
+    found = [(_number(path, row[0]), _number(path, row[1]), _key(path, " ".join(row[2:]))) for row in rows]
+    if not found:
+        raise EarwireError(f"{path}: names no key")
+    return found
+
+
+def _key(path: Path, text: str) -> str:
+    """A key as we name it."""
+    root, _, scale = text.replace(":", " ").partition(" ")
+    root = {"Db": "C#", "D#": "Eb", "Gb": "F#", "G#": "Ab", "A#": "Bb"}.get(root, root)
+    name = f"{root} {'minor' if scale.strip().startswith('min') else 'major'}"
+    if name not in KEYS:
+        raise EarwireError(f"{path}: {text[:40]!a} stands where a key belongs")
+    return name
+
+
 KNOWN: dict[str, Callable[[Path], Any]] = {
     "onsets": known_onsets,
     "drums": known_drums,
     "notes": known_notes,
     "f0": known_f0,
+    "beats": known_beats,
+    "chords": known_chords,
+    "key": known_keys,
 }

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The beat: announced before it sounds, with its tempo and its place in the bar."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
+from dsp.events import BEAT, EVENT, TEMPO
+from dsp.kernel import kernel
+from dsp.pointer import (
+    LONGEST,
+    METRES,
+    ROWS,
+    SHORTEST,
+    TEMPOS,
+    PointerState,
+    pointer_believe,
+    pointer_hop,
+    pointer_read,
+    pointer_state,
+)
+from dsp.pulse import BANDS, FRAME, PulseState, pulse_hop, pulse_state
+from dsp.settings import number, switch
+from dsp.stage import KernelStage, Spec
+from dsp.units import HOP, RATE
+
+LEAD = 2.5  # frames: a beat is announced between this and one less before it sounds
+SURE = 0.2  # what is less likely is kept to itself
+STEADY = 0.05  # a beat this part of its length or more off the others is a new tempo
+FOLLOW = 0.35  # how much of a smaller error a beat takes over,
+DRIFT = 0.06  # and the length of the next
+NEW = 0.02  # a tempo is said again when it has changed by this part
+SURE_TEMPO = 0.4  # and is this likely
+PULL, OCTAVE = 0.7, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
+TRUST = 0.6  # how far the net is believed: it is sure too soon
+REACH = 4  # frames around a beat within which its stroke lies
+HEARS = 1.2  # frames until a stroke shows
+ALIGNS = 0.15  # how fast that is learned
+STROKE = 0.25  # what stands out this much shows that music plays
+
+TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
+COUNT, WHAT, FIRST, SECOND = range(4)  # words of `asked`
+CLOCK, DONE, LOCKED = range(3)  # words of `clock`
+LAST, LENGTH, SHIFT, WANTED, SAID, HEARD, ALIGN = range(7)  # words of `course`
+
+
+@dataclass(frozen=True, slots=True)
+class BeatSettings:
+    enabled: bool = switch(False, "follow the beat, and announce each before it sounds")
+    low: float = number(55, 50, 220, "bpm", "slowest tempo that is followed")
+    high: float = number(215, 50, 220, "bpm", "fastest tempo that is followed")
+    usual: float = number(
+        105, 50, 220, "bpm", "of a tempo, its half and its double, the one nearest to this is chosen"
+    )
+    metre: int = number(
+        0, 0, 4, "beats", "in a bar, where that is known beforehand; 0 where it is to be found"
+    )
+    hold_s: float = number(4, 1, 60, "s", "how long it counts on where no stroke is heard")
+
+
+BEAT_PARAMS = np.dtype(
+    [("enabled", "i8"), ("low", "f8"), ("high", "f8"), ("usual", "f8"), ("metre", "i8"), ("hold", "i8")],
+    align=True,
+)
+
+
+class BeatState(NamedTuple):
+    params: np.ndarray  # (1,) BEAT_PARAMS
+    asked: np.ndarray  # (4,) float64, written by whoever asks: how often, what, and two numbers
+    clock: np.ndarray  # (3,) int64: samples heard, how often was answered, 1 while locked
+    course: np.ndarray  # (7,) float64: last beat [samples], its length [samples], nudge [samples],
+    # length asked for [frames], tempo said last [bpm], last stroke [samples],
+    # how far strokes lie from where the net feels beats [samples]
+    strength: np.ndarray  # (2,) mean rise, and its peak
+    strokes: np.ndarray  # (2,) weight of those around the newest beat, and how far from it, weighted
+    pulse: PulseState
+    net: BeatNetState
+    pointer: PointerState
+    ids: np.ndarray  # (1,) newest event id, shared with the other detectors
+
+
+def beat_params(settings: BeatSettings) -> np.ndarray:
+    """What the kernel reads of the settings, shape (1,)."""
+    metre = settings.metre if settings.metre in METRES else 0
+    low, high = min(settings.low, settings.high), max(settings.low, settings.high)
+    return np.array(
+        [(settings.enabled, low, high, settings.usual, metre, round(settings.hold_s * RATE))], BEAT_PARAMS
+    )
+
+
+def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) -> BeatState:
+    return BeatState(
+        beat_params(settings),
+        np.zeros(4),
+        np.zeros(3, np.int64),
+        np.array([-1e18, 0, 0, 0, 0, -1e18, 0]),
+        np.array([0, 0.05], np.float32),
+        np.zeros(2),
+        pulse_state(),
+        beatnet_state(weights),
+        pointer_state(),
+        ids,
+    )
+
+
+@kernel
+def _align(state, stroke):
+    """Learn how far from the strokes around a beat the net feels it: a frame or so, whatever is played."""
+    course, strokes, now = state.course, state.strokes, state.clock[CLOCK]
+    if stroke > STROKE:
+        course[HEARD] = now
+    away = now - HEARS * FRAME - (course[LAST] - course[SHIFT])
+    if abs(away) < REACH * FRAME:
+        strokes[0] += stroke * stroke
+        strokes[1] += stroke * stroke * away
+    elif strokes[0] > 0 and away > 0:
+        if strokes[0] > STROKE:
+            course[ALIGN] += ALIGNS * (strokes[1] / strokes[0] - course[ALIGN])
+        strokes[0] = 0.0
+        strokes[1] = 0.0
+
+
+@kernel
+def _felt(state):
+    """How likely a beat sounds in the newest frame, and that it begins a bar; notes strokes down, too."""
+    beatnet_look(state.net, state.pulse.inputs)
+    rises, strength = state.pulse.inputs[BANDS:], state.strength
+    rise = np.float32(0)
+    for band in range(BANDS):
+        rise += min(rises[band], np.float32(1)) / np.float32(BANDS)
+    strength[0] += np.float32(0.01) * (rise - strength[0])
+    beyond = max(rise - strength[0], np.float32(0))
+    strength[1] = max(strength[1] * np.float32(0.998), beyond, np.float32(0.05))
+    _align(state, np.float64(beyond / strength[1]))
+    return np.float32(TRUST) * state.net.said[0], state.net.said[1]
+
+
+@kernel
+def _allow(state):
+    """Which tempi there may be, and which of an octave is meant."""
+    p, allowed = state.params[0], state.pointer.allowed
+    wanted = state.course[WANTED]
+    for i in range(TEMPOS):
+        bpm = 60.0 * RATE / FRAME / (SHORTEST + i)
+        if wanted > 0:
+            away = np.log2((SHORTEST + i) / wanted) / OCTAVE
+        else:
+            away = np.log2(bpm / p.usual) / PULL
+        inside = wanted > 0 or p.low * 0.985 <= bpm <= p.high * 1.015
+        allowed[i] = np.float32(np.exp(-0.5 * away * away)) if inside else np.float32(0)
+
+
+@kernel
+def _obey(state, now):
+    """Do what was asked for since the last frame."""
+    asked, clock, course = state.asked, state.clock, state.course
+    what, first, second = int(asked[WHAT]), asked[FIRST], asked[SECOND]
+    clock[DONE] = int(asked[COUNT])
+    ahead = course[LAST] + course[LENGTH] - now
+    if what == NUDGE:
+        course[SHIFT] += first
+        course[LAST] += first
+    elif what == LOCK:
+        if clock[LOCKED]:
+            clock[LOCKED] = 0
+            pointer_believe(
+                state.pointer, course[LENGTH] / FRAME, (ahead - course[SHIFT]) / FRAME + LAG + 0.5
+            )
+        elif course[LENGTH] > 0:
+            clock[LOCKED] = 1
+    elif what == TAP or (what in (HALF, DOUBLE) and course[LENGTH] > 0):
+        if what == TAP:
+            length, ahead = first, (second - now) % first
+        elif what == HALF:
+            length = 2 * course[LENGTH]
+        else:
+            length = 0.5 * course[LENGTH]
+            ahead = ahead % length
+        length = min(max(length, 1.0 * SHORTEST * FRAME), 1.0 * LONGEST * FRAME)
+        course[WANTED] = length / FRAME
+        course[LENGTH] = length
+        course[LAST] = now + ahead - length - course[ALIGN]
+        pointer_believe(state.pointer, length / FRAME, (ahead - course[SHIFT]) / FRAME + LAG + 0.5)
+
+
+@kernel
+def _say(event, ids, now, time, kind, number, value, metre, confidence):
+    ids[0] += 1
+    event.id = ids[0]
+    event.ref = 0
+    event.time = time
+    event.emitted = now
+    event.kind = kind
+    event.channel = 0
+    event.label = metre
+    event.number = number
+    event.value = value
+    event.confidence = confidence
+
+
+@kernel
+def _announce(state, now, out, n):
+    """The next beat, if it is due to be announced."""
+    course, found = state.course, state.pointer.found
+    locked = state.clock[LOCKED] != 0
+    if locked:
+        time, length, sure = course[LAST] + course[LENGTH], course[LENGTH], 1.0
+    else:
+        time = now + (found[0] - 0.5 - LAG) * FRAME + course[SHIFT]
+        length, sure = found[1] * FRAME, found[2]
+    if not locked and now - course[HEARD] > state.params[0].hold:
+        course[SAID] = 0.0
+        return n
+    if sure < SURE or time + course[ALIGN] - now > LEAD * FRAME or time - course[LAST] < 0.5 * length:
+        return n
+    if not locked:
+        steady = abs(length / max(course[LENGTH], 1.0) - 1) < STEADY
+        since = time - course[LAST]
+        error = since - course[LENGTH]
+        if steady and abs(error) < 2 * STEADY * length:
+            time = course[LAST] + course[LENGTH] + FOLLOW * error
+            course[LENGTH] += DRIFT * error
+        else:
+            course[LENGTH] = length
+    course[LAST] = time
+    bpm = 60 * RATE / course[LENGTH]
+    if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
+        course[SAID] = bpm
+        _say(out[n], state.ids, now, now, TEMPO, bpm, 0.0, -1, sure)
+        n += 1
+    if locked:
+        found[3] = state.pointer.next[int(found[3])]
+    place, metre = int(found[3]), 0
+    for k in range(len(METRES)):
+        if metre == 0:
+            if place < METRES[k]:
+                metre = METRES[k]
+            else:
+                place -= METRES[k]
+    _say(
+        out[n], state.ids, now, int(round(time + course[ALIGN])), BEAT, bpm, place + 1, metre, min(sure, 1.0)
+    )
+    return n + 1
+
+
+@kernel
+def beat_step(state, x, out):
+    """Beats announced, and tempi found, within hops of audio.
+
+    Parameters
+    ----------
+    state : BeatState
+    x : array, shape (n, HOP)
+    out : array of EVENT
+        Room for two a hop.
+
+    Notes
+    -----
+    A beat is announced some 20 ms before it sounds, so `emitted` is before
+    `time`; what is heard of it is used for the next.  Realtime: O(n), no
+    allocation; the work is done every FRAME samples.
+    """
+    n = 0
+    for k in range(len(x)):
+        state.clock[CLOCK] += HOP
+        if state.params[0].enabled == 0:
+            continue
+        if pulse_hop(state.pulse, x[k]):
+            now = state.clock[CLOCK]
+            if state.asked[COUNT] != state.clock[DONE]:
+                _obey(state, now)
+            if state.clock[LOCKED] == 0:
+                beat, down = _felt(state)
+                _allow(state)
+                pointer_hop(state.pointer, beat, down, state.params[0].metre)
+                pointer_read(state.pointer)
+            n = _announce(state, now, out, n)
+    return n
+
+
+class Beat(KernelStage):
+    """Hops of audio in, beat and tempo events out."""
+
+    step = staticmethod(beat_step)
+
+    def __init__(self, weights: BeatWeights, settings: BeatSettings | None = None) -> None:
+        self.weights = weights
+        self.settings = settings or BeatSettings(enabled=True)
+
+    def prepare(self, *specs: Spec) -> Spec:
+        (spec,) = specs
+        out = Spec(spec.rate, dtype=EVENT, capacity=2 * spec.capacity)
+        state = beat_state(self.settings, self.weights, np.zeros(1, np.int64))
+        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
+        return out
+
+
+assert sum(METRES) == ROWS

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The net that feels the beat, while it learns; `dsp.beatnet` is the same net at work."""
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from dsp.beatnet import LAG
+from dsp.pulse import FRAME, INPUTS
+from dsp.units import RATE
+
+LAYER, MEMORY = 32, 40
+LENGTH, BATCH = 800, 10  # frames, clips
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+GOLDEN = 200  # frames of the golden pair
+MOST_FEW = 40  # clips to begin with
+
+
+class BeatNet(nn.Module):
+    """Frames of inputs, shape (batch, time, INPUTS), to logits of beat and downbeat; strictly causal."""
+
+    def __init__(self, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dense = nn.Linear(INPUTS, LAYER)
+        self.low = nn.GRU(LAYER, MEMORY, batch_first=True)
+        self.high = nn.GRU(MEMORY, MEMORY, batch_first=True)
+        self.head = nn.Linear(2 * MEMORY, 2)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mu", torch.zeros(INPUTS))
+        self.register_buffer("sd", torch.ones(INPUTS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dropout(F.relu(self.dense((x - self.mu) / self.sd)))
+        low = self.low(x)[0]
+        high = self.high(self.dropout(low))[0]
+        return self.head(self.dropout(torch.cat([low, high], -1)))
+
+
+def targets(beats: np.ndarray, frames: int) -> np.ndarray:
+    """What should be said of each frame, shape (frames, 3): beat, downbeat, and how much the latter counts."""
+    out = np.zeros((frames, 3), np.float32)
+    at = np.arange(frames)
+    for when, place in beats:
+        centre = when * RATE / FRAME - 0.5 + LAG
+        near = np.exp(-0.5 * ((at - centre) / 0.75) ** 2)
+        near[near < 0.05] = 0
+        out[:, 0] = np.maximum(out[:, 0], near)
+        out[near > 0.3, 1] = place == 1
+        out[:, 2] = np.maximum(out[:, 2], near)
+    return out
+
+
+class Clips:
+    """What was rendered, more of it as it comes."""
+
+    def __init__(self, work: Path, seed: int) -> None:
+        self.work, self.rng = work, np.random.default_rng(seed)
+        self.x: list[np.ndarray] = []
+        self.y: list[np.ndarray] = []
+        self._seen: set[str] = set()
+
+    def look(self) -> int:
+        for path in sorted(self.work.glob("*.npz")):
+            if path.name in self._seen or time.time() - path.stat().st_mtime < 2:
+                continue
+            with np.load(path) as file:
+                x, beats = file["x"], file["beats"]
+            self._seen.add(path.name)
+            self.x.append(x)
+            self.y.append(targets(beats, len(x)))
+        return len(self.x)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        x, y = np.zeros((BATCH, LENGTH, INPUTS), np.float32), np.zeros((BATCH, LENGTH, 3), np.float32)
+        for row in range(BATCH):
+            which = self.rng.integers(len(self.x))
+            start = self.rng.integers(0, len(self.x[which]) - LENGTH)
+            x[row], y[row] = self.x[which][start : start + LENGTH], self.y[which][start : start + LENGTH]
+        half = x[:, :, : INPUTS // 2]
+        half += self.rng.normal(0, 0.15, (BATCH, 1, INPUTS // 2)).astype(np.float32)  # another colour
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def loss_of(said: Tensor, y: Tensor) -> Tensor:
+    beat = F.binary_cross_entropy_with_logits(said[..., 0], y[..., 0], pos_weight=torch.tensor(2.0))
+    down = F.binary_cross_entropy_with_logits(said[..., 1], y[..., 1], reduction="none")
+    return beat + 0.3 * (down * y[..., 2]).sum() / (y[..., 2].sum() + 1)
+
+
+def train(work: Path, minutes: float, seed: int = 0) -> None:
+    """Learn for so long, and keep the running average in ``work/beat.pt``."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    clips = Clips(work, seed)
+    while clips.look() < MOST_FEW:
+        time.sleep(5)
+    net = BeatNet()
+    some = np.concatenate([x.astype(np.float32) for x in clips.x[:MOST_FEW]])
+    net.mu.copy_(torch.from_numpy(some.mean(0)))
+    net.sd.copy_(torch.from_numpy(some.std(0) + 0.05))
+    average = {key: value.clone() for key, value in net.state_dict().items()}
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    began, step, mean = time.time(), 0, 0.0
+    while (part := (time.time() - began) / 60 / minutes) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = 3e-3 * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * part)) + 2e-5
+        x, y = clips.batch()
+        loss = loss_of(net(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        mean += (float(loss.detach()) - mean) / min(step, 50)
+        keep = min(0.99, 1 - 1 / (step + 1))
+        for key, value in net.state_dict().items():
+            average[key].mul_(keep).add_(value, alpha=1 - keep)
+        if step % 25 == 0:
+            count = clips.look()
+            print(f"step {step} clips {count} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
+            torch.save(average, work / "beat.pt")
+    torch.save(average, work / "beat.pt")
+
+
+def export(work: Path) -> None:
+    """Write `models/weights/beat.npz`, a golden pair and their sums."""
+    net = BeatNet()
+    net.load_state_dict(torch.load(work / "beat.pt", weights_only=True, map_location="cpu"))
+    net.eval()
+    state = {key: value.numpy() for key, value in net.state_dict().items()}
+    arrays = {
+        "mu": state["mu"],
+        "sd": state["sd"],
+        "dense.w": state["dense.weight"],
+        "dense.b": state["dense.bias"],
+    }
+    for name in ("low", "high"):
+        for ours, theirs in (
+            ("w_ih", "weight_ih"),
+            ("w_hh", "weight_hh"),
+            ("b_ih", "bias_ih"),
+            ("b_hh", "bias_hh"),
+        ):
+            arrays[f"{name}.{ours}"] = state[f"{name}.{theirs}_l0"]
+    arrays |= {"head.w": state["head.weight"], "head.b": state["head.bias"]}
+    np.savez(WEIGHTS / "beat.npz", **arrays)
+    clips = Clips(work, 1)
+    clips.look()
+    x = clips.batch()[0][:1, :GOLDEN]
+    with torch.no_grad():
+        y = torch.sigmoid(net(x))[0].numpy()
+    np.savez(WEIGHTS / "beat.golden.npz", x=x[0].numpy(), y=y)
+    names = ("beat.npz", "beat.golden.npz")
+    kept = [
+        line for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines() if line.split()[1] not in names
+    ]
+    kept += [f"{hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    (WEIGHTS / "SHA256SUMS").write_text("\n".join(kept) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "train":
+        train(Path(sys.argv[2]), float(sys.argv[3]))
+    else:
+        export(Path(sys.argv[2]))

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Songs to learn the beat from: drummers of Groove and songs of POP909, together, in any tempo and metre."""
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import mido
+import numpy as np
+import soundfile as sf
+from scipy.signal import butter, sosfilt
+
+from dsp.pulse import FRAME, INPUTS, pulse_state, pulse_step
+from dsp.units import HOP, RATE
+from models.train.backing import BASSES, CHORDS, MELODIES, Note, Songbook, bass_line, strummed
+from models.train.studio import TEST_DRUMMERS
+
+SECONDS = 30  # of one clip
+KITS = (0, 8, 16, 24, 25, 32, 40)
+BANKS = ("FluidR3_GM.sf2", "TimGM6mb.sf2")  # MIT; GPL
+TEST_BANK = "/usr/share/sounds/sf3/MuseScore_General.sf3"  # never trained on
+# Groove's own notes that General MIDI has other sounds for.
+GENERAL = {22: 42, 26: 46, 58: 43, 40: 38, 55: 49, 57: 49, 52: 49, 59: 51}
+HATS = (42, 44, 46, 22, 26)
+
+
+class Bar(NamedTuple):
+    """A drummer's file, by beats."""
+
+    notes: list[tuple[float, int, int]]  # (beat, note, velocity)
+    metre: int
+    bpm: float
+    beats: float
+
+
+class Drummers:
+    """Groove, by beats."""
+
+    def __init__(self, path: Path, *, test: bool = False) -> None:
+        self._archive = zipfile.ZipFile(path)
+        self._names = [
+            n
+            for n in self._archive.namelist()
+            if re.search(r"_beat_(4-4|3-4)\.mid$", n) and (n.split("/")[0] in TEST_DRUMMERS) == test
+        ]
+
+    def pick(self, rng: np.random.Generator) -> Bar:
+        waltzes = [n for n in self._names if n.endswith("3-4.mid")]
+        if waltzes and rng.random() < 0.06:
+            return self.read(waltzes[rng.integers(len(waltzes))])
+        while True:
+            bar = self.read(self._names[rng.integers(len(self._names))])
+            if bar.beats >= 8 and len(bar.notes) >= 16:
+                return bar
+
+    def read(self, name: str) -> Bar:
+        midi = mido.MidiFile(file=io.BytesIO(self._archive.read(name)))
+        bpm = float(re.search(r"_(\d+)_beat", name)[1])  # type: ignore[index]
+        clock, notes = 0.0, []
+        for message in midi:
+            clock += message.time
+            if message.type == "note_on" and message.velocity > 4:
+                notes.append((clock * bpm / 60, message.note, message.velocity))
+        return Bar(notes, 3 if "3-4" in name else 4, bpm, clock * bpm / 60)
+
+
+def timeline(bpm: float, beats: int, rng: np.random.Generator) -> np.ndarray:
+    """When each beat falls [s]: steady as a machine, wandering as people do, or with a step."""
+    lengths = np.full(beats, 60 / bpm)
+    draw = rng.random()
+    if draw < 0.45:
+        wander = np.cumsum(rng.normal(0, rng.choice([0.002, 0.005, 0.01]), beats))
+        lengths = lengths * np.exp(np.clip(wander, -0.12, 0.12))
+    elif draw < 0.55:
+        step = rng.integers(beats // 4, beats)
+        lengths[step:] *= rng.uniform(0.8, 1.25)
+    return rng.uniform(0, 0.6) + np.concatenate([[0], np.cumsum(lengths)])
+
+
+class Score:
+    """Notes with times, on their way to a MIDI file."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[float, mido.Message]] = []
+        self._setup: list[mido.Message] = []
+
+    def instrument(self, channel: int, program: int, volume: float) -> None:
+        loud = int(np.clip(volume, 20, 127))
+        self._setup.append(mido.Message("program_change", channel=channel, program=program))
+        self._setup.append(mido.Message("control_change", channel=channel, control=7, value=loud))
+
+    def play(self, channel: int, note: int, velocity: float, start: float, end: float) -> None:
+        if not 0.01 < start < SECONDS:
+            return
+        loud, end = int(np.clip(velocity, 10, 127)), min(end, SECONDS)  # what never ends is rendered for ever
+        on = mido.Message("note_on", channel=channel, note=note, velocity=loud)
+        off = mido.Message("note_off", channel=channel, note=note)
+        self._messages += [(start, on), (max(end, start + 0.04), off)]
+
+    def sound(self, bank: str, reverb: bool) -> np.ndarray:
+        """SECONDS of it at 48 kHz, by the instruments of a soundfont."""
+        midi, track, last = mido.MidiFile(ticks_per_beat=500), mido.MidiTrack(), 0
+        midi.tracks.append(track)
+        track.extend(self._setup)
+        for time, message in sorted(self._messages, key=lambda m: (m[0], m[1].type == "note_on")):
+            tick = max(round(time * 1000), last)
+            track.append(message.copy(time=tick - last))
+            last = tick
+        with tempfile.TemporaryDirectory() as folder:
+            score, sound = Path(folder) / "song.mid", Path(folder) / "song.wav"
+            midi.save(score)
+            command = [
+                "fluidsynth",
+                "-ni",
+                "-q",
+                "-R",
+                str(int(reverb)),
+                "-C",
+                "0",
+                "-g",
+                "0.5",
+                "-r",
+                str(RATE),
+            ]
+            command += ["-o", "synth.dynamic-sample-loading=1", "-F", str(sound), bank, str(score)]
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            x = sf.read(sound, dtype="float32", always_2d=True)[0].mean(1)
+        y = np.zeros(SECONDS * RATE, np.float32)
+        y[: len(x)] = x[: len(y)]
+        return y
+
+
+class Timeline:
+    """From beats of a score to seconds of a clip that begins anywhere in a bar."""
+
+    def __init__(self, bpm: float, metre: int, rng: np.random.Generator) -> None:
+        self.count = int(SECONDS * bpm / 60 * 1.3) + 8
+        self.waltz = metre == 4 and rng.random() < 0.12  # every fourth beat is left out
+        self.metre = 3 if self.waltz else metre
+        self._bpm, self._at = bpm, timeline(bpm, self.count, rng)
+        self._offset = int(rng.integers(0, self.metre))
+
+    def where(self, beat: float) -> float | None:
+        """Time of a beat of the score [s]; none where it is left out."""
+        if self.waltz:
+            whole, place = divmod(beat, 4)
+            if place >= 2.96:
+                return None
+            beat = 3 * whole + place
+        beat -= self._offset
+        if beat < -0.1 or beat > self.count - 2:
+            return None
+        if beat < 0:
+            return float(self._at[0] + beat * 60 / self._bpm)
+        return float(np.interp(beat, np.arange(len(self._at)), self._at))
+
+    def beats(self) -> np.ndarray:
+        """(n, 2): time [s] and place in the bar, counted from 1."""
+        places = (np.arange(len(self._at)) + self._offset) % self.metre + 1
+        return np.stack([self._at, places], 1)[self._at < SECONDS]
+
+
+def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) -> None:
+    """A drummer's file, over and over, some pieces left out or swapped, perhaps with a break."""
+    length = max(round(bar.beats / bar.metre), 1) * bar.metre
+    begin = bar.metre * int(rng.integers(0, max(1, length // bar.metre))) if length > 32 else 0
+    without: tuple[int, ...] = ()
+    if rng.random() < 0.25:
+        without = [(36, 35), (42, 44, 22), HATS, (38, 40, 37), (51, 59, 53)][rng.integers(5)]
+    swap = {42: 51, 22: 51} if rng.random() < 0.12 else {42: 46, 22: 46} if rng.random() < 0.1 else {}
+    loose, shift = rng.choice([0.0, 0.0, 0.004]), rng.normal(0, 0.004)
+    pause = rng.uniform(0, SECONDS) if rng.random() < 0.15 else -9.0
+    for turn in range(int(line.count * 4 / 3 / length) + 2):
+        for beat, struck, velocity in bar.notes:
+            time = line.where(beat + turn * length - begin)
+            if beat >= length - 0.1 or struck in without or time is None or abs(time - pause) < 1.5:
+                continue
+            note = swap.get(struck, struck)
+            time += rng.normal(0, loose) + shift
+            score.play(9, GENERAL.get(note, note), velocity, time, time + 0.2)
+    score.instrument(9, int(rng.choice(KITS)), rng.uniform(50, 127))
+
+
+def accompanied(songs: Songbook, line: Timeline, score: Score, rng: np.random.Generator) -> None:
+    """A song of POP909 by other instruments, at these beats."""
+    song = songs.pick(rng)
+    first = 4 * int(rng.integers(0, max(song.beats // 4 - line.count // 4 - 2, 1)))
+    key, chords = int(rng.integers(-5, 6)), song.parts.get("PIANO", [])
+    parts: list[tuple[list[Note], int]] = []
+    if chords and rng.random() < 0.9:
+        played = strummed(chords, rng) if rng.random() < 0.4 else chords
+        parts.append((played, int(rng.choice(CHORDS))))
+    if chords and rng.random() < 0.7:
+        parts.append((bass_line(chords, rng), int(rng.choice(BASSES))))
+    tunes = [name for name in ("MELODY", "BRIDGE") if name in song.parts and rng.random() < 0.6]
+    parts += [(song.parts[name], int(rng.choice(MELODIES))) for name in tunes]
+    loud = rng.uniform(40, 127)
+    for channel, (notes, program) in enumerate(parts):
+        score.instrument(channel, program, loud + rng.normal(0, 12))
+        for note in notes:
+            start, end = line.where(note.start - first), line.where(note.end - first)
+            if start is not None:
+                pitch = int(np.clip(note.pitch + key, 20, 110))
+                begun = start + rng.normal(0, 0.004)
+                velocity = note.velocity * rng.uniform(0.8, 1.2)
+                score.play(channel, pitch, velocity, begun, start + 0.1 if end is None else end)
+
+
+def clip(
+    drummers: Drummers, songs: Songbook, rng: np.random.Generator, bank: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """SECONDS of sound, and its beats as `Timeline.beats` has them."""
+    bar, draw, score = drummers.pick(rng), rng.random(), Score()
+    drums, music = draw < 0.8, draw > 0.3
+    bpm = float(np.clip(bar.bpm * rng.uniform(0.8, 1.3), 54, 212)) if drums else rng.uniform(60, 150)
+    line = Timeline(bpm, bar.metre, rng)
+    if drums:
+        drummed(bar, line, score, rng)
+    if music:
+        accompanied(songs, line, score, rng)
+    return spoilt(score.sound(bank, bool(rng.random() < 0.4)), rng), line.beats()
+
+
+def spoilt(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Another desk, another room, another day."""
+    if rng.random() < 0.3:
+        x = np.tanh(x * rng.uniform(2, 15) / max(np.abs(x).max(), 1e-3))
+    if rng.random() < 0.4:
+        cut = np.exp(rng.uniform(np.log(3000), np.log(15000)))
+        x = sosfilt(butter(int(rng.integers(1, 5)), cut, "low", fs=RATE, output="sos"), x)
+    if rng.random() < 0.25:
+        x = sosfilt(butter(1, rng.uniform(60, 300), "high", fs=RATE, output="sos"), x)
+    for _ in range(int(rng.integers(0, 3))):
+        low = np.exp(rng.uniform(np.log(60), np.log(5000)))
+        band = butter(1, [low, 2.5 * low], "band", fs=RATE, output="sos")
+        x = x + (10 ** (rng.uniform(-8, 8) / 20) - 1) * sosfilt(band, x)
+    x = x / max(np.abs(x).max(), 1e-4) * 0.5
+    if rng.random() < 0.3:
+        x = x + 10 ** (rng.uniform(-60, -28) / 20) * rng.standard_normal(len(x))
+    return x.astype(np.float32)
+
+
+def inputs_of(x: np.ndarray) -> np.ndarray:
+    """What the net is given of audio at 48 kHz, shape (frames, INPUTS)."""
+    out = np.zeros((len(x) // FRAME + 1, INPUTS), np.float32)
+    n = pulse_step(pulse_state(), x[: len(x) // HOP * HOP].reshape(-1, HOP).astype(np.float32), out)
+    return out[:n]
+
+
+def render(data: Path, work: Path, part: int, count: int, *, test: bool = False) -> None:
+    """Write `count` clips as inputs and beats to ``work/PART-N.npz``."""
+    work.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([part, test])
+    drummers = Drummers(data / "midi" / "groove.zip", test=test)
+    songs = Songbook(data / "midi" / "pop909.zip", test=test)
+    for n in range(count):
+        bank = TEST_BANK if test else f"/usr/share/sounds/sf2/{BANKS[rng.integers(len(BANKS))]}"
+        sound, beats = clip(drummers, songs, rng, bank)
+        name = f"{'test' if test else 'clip'}-{part}-{n}"
+        np.savez(work / f"{name}.npz", x=inputs_of(sound).astype(np.float16), beats=beats)
+        if test:
+            sf.write(work / f"{name}.flac", sound, RATE)
+            rows = "".join(f"{time:.4f}\t{place:.0f}\n" for time, place in beats)
+            (work / f"{name}.txt").write_text(rows)
+
+
+if __name__ == "__main__":
+    folder, out, which, how_many, *rest = sys.argv[1:]
+    render(Path(folder), Path(out), int(which), int(how_many), test=bool(rest))
