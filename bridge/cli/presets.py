@@ -43,8 +43,9 @@ def execute(args: argparse.Namespace) -> int:
                 {"name": p.name, "description": p.description, "default": p.name == "drums"} for p in found
             ]
             print(json.dumps(rows))
+        width = 2 + max(len(p.name) for p in found)
         for p in found if not args.json else ():
-            print(f"{p.name:<10}{p.description}")
+            print(f"{p.name:<{width}}{p.description}")
     return 0
 
 
