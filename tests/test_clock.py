@@ -186,7 +186,8 @@ def test_on_jack_every_tick_is_on_its_sample(jack_server, tmp_path) -> None:  # 
             assert (heard[:, 1] == START).sum() == 1
             if sum(clean) > 50:  # where the server itself has lost time, nothing is asked
                 assert lengths[clean].std() / 48 <= 0.3
-                assert np.median(lengths[clean]) == pytest.approx(1000, abs=3)
+                # It keeps up with the groove: the beat may be 20 ms off where the ticks begin and where they end.
+                assert abs(np.sum(lengths[clean] - 1000)) < 2 * 0.02 * RATE
         assert one.stop() == 0
     finally:
         one.stop()

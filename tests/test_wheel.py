@@ -112,8 +112,11 @@ def test_the_installed_command_works_from_an_empty_folder(installed, tmp_path):
         "clock",
         "guitar",
         "harmony",
+        "mix",
+        "piano",
         "visuals",
         "voice",
+        "winds-strings",
     ]
     assert list(tmp_path.iterdir()) == []
 
