@@ -18,7 +18,6 @@ from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget,
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
     BINS,
-    BINS_A_PITCH,
     FRAME,
     LOWEST,
     PITCHES,
@@ -28,15 +27,13 @@ from dsp.tones import (
     tones_hop,
     tones_state,
 )
+from dsp.touch import touch
 from dsp.units import HOP, samples
 
 ROOM = 32  # most events a hop can bring
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
-SOFTEST = np.float32(0.01)
-OVERTONES = (0, 36, 57, 72)  # bins from a pitch to its first four
-QUIETEST, LOUDEST = np.float32(-60), np.float32(-6)  # level of a note of velocity 0 and 1 [dBFS]
 NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
 
 POLY_PARAMS = np.dtype(
@@ -64,7 +61,6 @@ class PolyState(NamedTuple):
     threshold: np.ndarray  # (lags,) likelihood from which an onset is believed
     sure: np.ndarray  # (lags,) and from which it need not wait
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
-    unheard: np.ndarray  # (lags,) level a window misses that has seen a note for so long [dB]
     armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
     began: np.ndarray  # (PITCHES,) when the newest note began [samples]
@@ -88,9 +84,6 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
 def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> PolyState:
     """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors."""
     lags, tones = len(weights.lags), tones_state()
-    window = tones.middle_window
-    half = FRAME // 2  # of the rate, too
-    seen = [window[-(half * int(lag) + half // 2) :].sum() for lag in weights.lags]
     return PolyState(
         poly_params(notes),
         ids,
@@ -102,7 +95,6 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         weights.threshold.copy(),
         weights.sure.copy(),
         weights.over.copy(),
-        (20 * np.log10(window.sum() / np.array(seen))).astype(np.float32),
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
         np.full(PITCHES, -(1 << 40)),
@@ -189,18 +181,6 @@ def _started(state, pitch, lag, frame):
 
 
 @kernel
-def _velocity(power, pitch, unheard):
-    """How loud a note is, 0..1: the power at its first overtones."""
-    total = np.float32(1e-12)
-    for overtone in OVERTONES:
-        k = BINS_A_PITCH * pitch + 1 + overtone
-        if k < BINS:
-            total += power[k]
-    level = np.float32(10) * np.log10(total) + unheard
-    return min(max((level - QUIETEST) / (LOUDEST - QUIETEST), SOFTEST), np.float32(1))
-
-
-@kernel
 def _begin(state, pitch, time, now, velocity, confidence, out, n):
     """Begin a note, and end the one that it strikes anew."""
     if state.id[pitch]:
@@ -218,8 +198,8 @@ def poly_frame(state, power, now, out, n):
     Parameters
     ----------
     state : PolyState
-    power : array, shape (BINS,)
-        What the middle window sees.
+    power : array, shape (WINDOWS, BINS)
+        Of that frame.
     now : int
         Clock at the end of the frame [samples].
     out : array of EVENT
@@ -229,12 +209,12 @@ def poly_frame(state, power, now, out, n):
     -----
     Realtime: O(pitches * lags), no allocation.
     """
-    p, said, lags = state.params[0], state.said, state.net.weights.lags
-    frame = state.clock[1]
+    p, said, weights = state.params[0], state.said, state.net.weights
+    lags, frame = weights.lags, state.clock[1]
     state.clock[1] += 1
     sounding, loud = said[len(lags)], np.float32(0)
     for k in range(BINS):
-        loud += power[k]
+        loud += power[1, k]
     for pitch in range(PITCHES):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
         state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
@@ -255,7 +235,8 @@ def poly_frame(state, power, now, out, n):
             if expected - state.began[pitch] < REFRACTORY or loud < p.gate:
                 continue
             time = max(expected, now - p.decision, 0)
-            velocity = _velocity(power, pitch, state.unheard[row])
+            told = said[len(lags) + 1, pitch]
+            velocity = touch(power, pitch, told, weights.touch[row], weights.touch_bias[row])
             n = _begin(state, pitch, time, now, velocity, likely, out, n)
     return n
 
@@ -315,7 +296,7 @@ def poly_step(state, x, out):
             continue
         relate(tones.power, tones.follower, tones.past, tones.inputs)
         notenet_frame(state.net, tones.inputs, state.said)
-        n = poly_frame(state, tones.power[1], now, out, n)
+        n = poly_frame(state, tones.power, now, out, n)
     return n
 
 
