@@ -139,7 +139,9 @@ def test_rooms_and_amplifiers_move_no_onset() -> None:
 
 
 @pytest.mark.parametrize("nothing", [air, claps])
-def test_what_holds_no_note_is_heard_all_the_same(nothing: Callable[[np.random.Generator], np.ndarray]) -> None:
+def test_what_holds_no_note_is_heard_all_the_same(
+    nothing: Callable[[np.random.Generator], np.ndarray],
+) -> None:
     for seed in range(4):
         x, again = (nothing(np.random.default_rng(seed)) for _ in range(2))
         assert x.shape == (SECONDS * RATE,)
@@ -173,7 +175,9 @@ def test_batches_tell_what_is_played(tmp_path: Path) -> None:
     assert struck.any((1, 2)).sum() > 12
     assert batch.sounding[struck].all()
     assert batch.struck.max() <= 1
-    assert np.mean(corpus.scenes[0].velocity) == pytest.approx(0.5, abs=0.01)  # softer or harder than the rest
+    assert np.mean(corpus.scenes[0].velocity) == pytest.approx(
+        0.5, abs=0.01
+    )  # softer or harder than the rest
     rows, frames, pitches = np.nonzero(struck[:, 8:-8])
     middle = batch.x[:, :, 1, :]  # levels in the middle window
     own, others = [], []

@@ -35,8 +35,39 @@ CHORDS = {"keys": 0.45, "guitar": 0.4, "organ": 0.07, "ensemble": 0.08}
 TUNES = {"winds": 0.35, "strings": 0.15, "guitar": 0.15, "keys": 0.15, "ensemble": 0.2}
 SPEAKERS = tuple(
     f"{tongue}+{voice}"
-    for tongue in ("en-us", "de", "fr", "it", "pl", "es", "pt", "sv", "nl", "cs", "fi", "hu", "tr", "ro", "el")
-    for voice in ("m1", "m2", "m3", "m4", "m5", "m7", "f1", "f2", "f3", "f4", "f5", "croak", "klatt2", "whisper")
+    for tongue in (
+        "en-us",
+        "de",
+        "fr",
+        "it",
+        "pl",
+        "es",
+        "pt",
+        "sv",
+        "nl",
+        "cs",
+        "fi",
+        "hu",
+        "tr",
+        "ro",
+        "el",
+    )
+    for voice in (
+        "m1",
+        "m2",
+        "m3",
+        "m4",
+        "m5",
+        "m7",
+        "f1",
+        "f2",
+        "f3",
+        "f4",
+        "f5",
+        "croak",
+        "klatt2",
+        "whisper",
+    )
 )
 NOTHING = {"drums": 0.3, "talk": 0.35, "air": 0.2, "claps": 0.15}
 

@@ -31,7 +31,12 @@ def features(heard: np.ndarray, frame: np.ndarray, pitch: np.ndarray) -> np.ndar
 
 def fitted(scenes: Sequence[Scene], lag: int) -> tuple[np.ndarray, float]:
     """Weights, shape (TOUCH,), and bias of what is decided `lag` frames after an onset."""
-    products, sums, means, count = np.zeros((TOUCH - 1, TOUCH - 1)), np.zeros(TOUCH - 1), np.zeros(TOUCH - 1), 0
+    products, sums, means, count = (
+        np.zeros((TOUCH - 1, TOUCH - 1)),
+        np.zeros(TOUCH - 1),
+        np.zeros(TOUCH - 1),
+        0,
+    )
     for scene in scenes:
         known = (scene.pitch >= 0) & (scene.pitch < PITCHES) & (scene.onset + lag < len(scene.heard))
         velocity = scene.velocity[known].astype(np.float64)
