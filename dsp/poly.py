@@ -15,6 +15,7 @@ from dsp.kernel import kernel
 from dsp.line import NoteSettings
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
+from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
     BINS,
@@ -42,6 +43,7 @@ POLY_PARAMS = np.dtype(
         ("decision", "i8"),  # [samples]
         ("lowest", "i8"),  # first and last row of the pitches that are listened for
         ("highest", "i8"),
+        ("scale", "i8"),  # bits, as `dsp.scale` has them
         ("early", "i8"),  # 1 where a head that is sure need not wait
         ("reluctance", "f4"),  # times the odds that a threshold asks for
         ("gate", "f4"),  # least power of what sounds
@@ -63,6 +65,7 @@ class PolyState(NamedTuple):
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
     armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
+    played: np.ndarray  # (PITCHES,) the MIDI note that sounds for it
     began: np.ndarray  # (PITCHES,) when the newest note began [samples]
     sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
     rumour: np.ndarray  # (PAST, PITCHES) likelihood of an onset by the earliest head
@@ -75,6 +78,7 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["decision"] = samples(notes.decision_ms)
     params["lowest"] = max(0, int(np.ceil(notes.low)) - LOWEST)
     params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
+    params["scale"] = scale_mask(notes.scale)
     params["early"] = notes.early
     params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
     params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
@@ -97,6 +101,7 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         weights.over.copy(),
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
+        np.arange(PITCHES) + LOWEST,
         np.full(PITCHES, -(1 << 40)),
         np.zeros((PAST, PITCHES), np.float32),
         np.zeros((PAST, PITCHES), np.float32),
@@ -121,7 +126,7 @@ def _asked(learned, reluctance):
 
 
 @kernel
-def _write(event, ids, ref, time, now, kind, pitch, value, confidence):
+def _write(event, ids, ref, time, now, kind, note, value, confidence):
     ids[0] += 1
     event.id = ids[0]
     event.ref = ref
@@ -130,7 +135,7 @@ def _write(event, ids, ref, time, now, kind, pitch, value, confidence):
     event.kind = kind
     event.channel = 1
     event.label = -1
-    event.number = pitch + LOWEST
+    event.number = note
     event.value = value
     event.confidence = confidence
     return ids[0]
@@ -147,6 +152,15 @@ def _ended(state, pitch, now, frame):
 
 
 @kernel
+def _end(state, pitch, time, now, confidence, out, n):
+    """End the note of a pitch."""
+    note = state.played[pitch]
+    _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, note, np.float32(0), confidence)
+    state.id[pitch] = 0
+    return n + 1
+
+
+@kernel
 def _hold(state, now, frame, out, n):
     """End the notes that no longer sound."""
     most = n + ROOM // 2
@@ -157,9 +171,7 @@ def _hold(state, now, frame, out, n):
         still = max(sounded[frame % PAST, pitch], sounded[(frame - 1) % PAST, pitch])
         if still < over and state.began[pitch] + 2 * HOP < now:
             time = _ended(state, pitch, now, frame)
-            _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), still)
-            n += 1
-            state.id[pitch] = 0
+            n = _end(state, pitch, time, now, still, out, n)
     return n
 
 
@@ -182,11 +194,15 @@ def _started(state, pitch, lag, frame):
 
 @kernel
 def _begin(state, pitch, time, now, velocity, confidence, out, n):
-    """Begin a note, and end the one that it strikes anew."""
-    if state.id[pitch]:
-        _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), confidence)
-        n += 1
-    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, pitch, velocity, confidence)
+    """Begin a note, and end what it strikes anew: its own, and one that was drawn to the same note."""
+    note = drawn(state.params[0].scale, pitch + LOWEST)
+    for other in range(PITCHES):
+        if state.id[other] and (other == pitch or state.played[other] == note):
+            if time - state.began[other] < REFRACTORY:  # drawn together, they are one
+                return n
+            n = _end(state, other, time, now, confidence, out, n)
+    state.played[pitch] = note
+    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, note, velocity, confidence)
     state.began[pitch] = time
     return n + 1
 
@@ -218,7 +234,7 @@ def poly_frame(state, power, now, out, n):
     for pitch in range(PITCHES):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
         state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
-    last, most = _head(lags, p.decision), n + ROOM - 2
+    last, most = _head(lags, p.decision), n + ROOM - 3
     n = _hold(state, now, frame, out, n)
     for row in range(last, -1, -1):
         if row < last and not p.early:
@@ -249,11 +265,7 @@ def _silence(state, now, out, n):
         if state.id[pitch]:
             if n == most:
                 return n
-            _write(
-                out[n], state.ids, state.id[pitch], now, now, NOTE_OFF, pitch, np.float32(0), np.float32(1)
-            )
-            state.id[pitch] = 0
-            n += 1
+            n = _end(state, pitch, now, now, np.float32(1), out, n)
     state.asleep[0] = 1
     return n
 

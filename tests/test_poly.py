@@ -169,6 +169,30 @@ def test_only_the_range_is_listened_to() -> None:
     assert (params["lowest"], params["highest"]) == (0, PITCHES - 1)
 
 
+def test_what_lies_beside_the_scale_is_drawn_to_it() -> None:
+    ear, row, c4 = Listener(scale="C major"), LAGS.index(4), 60 - LOWEST
+    ear.hear(10)
+    ear.play(c4 + 1)  # C#
+    ear.hear(20)
+    assert kinds(ear.events) == [(NOTE_ON, 60), (NOTE_OFF, 60)]
+    both = ear.hear(1, (row, c4, SURE), (row, c4 + 1, SURE))
+    assert kinds(both) == [(NOTE_ON, 60)]  # struck together they are one
+    ear.hear(10, (SOUNDING, c4, SURE))
+    again = ear.hear(1, (row, c4 + 1, SURE), (SOUNDING, c4, SURE))
+    assert kinds(again) == [(NOTE_OFF, 60), (NOTE_ON, 60)]  # and one that sounds is struck anew
+    assert again[0]["ref"] == both[0]["id"]
+    assert again[0]["time"] == again[1]["time"]
+
+
+def test_a_note_ends_as_it_began_though_the_scale_has_changed() -> None:
+    ear, row = Listener(scale="C major"), LAGS.index(4)
+    ear.hear(10)
+    (on,) = ear.hear(1, (row, 61 - LOWEST, SURE), (SOUNDING, 61 - LOWEST, SURE))
+    ear.state.params[...] = poly_params(NoteSettings(lines="many", decision_ms=40))
+    (off,) = ear.hear(20)
+    assert (off["ref"], off["number"]) == (on["id"], 60)
+
+
 def test_nothing_begins_in_silence() -> None:
     ear = Listener(level=-100)
     ear.hear(10)
