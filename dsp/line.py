@@ -182,9 +182,9 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
-    params["clear"] = 0.85 - 0.16 * daring
+    params["clear"] = 0.84 - 0.16 * daring
     params["low_clear"] = 0.0006
-    params["keen"] = 0.77
+    params["keen"] = 0.8
     params["rise"] = 5 - 4 * daring
     params["news"] = 5 - 4 * daring
     params["again"] = 8
@@ -197,7 +197,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["wait_ms"] = 7
     params["stay"] = 1
     params["low_stay"] = 0.005
-    params["settle"] = 13
+    params["settle"] = 10
     params["settle_swell"] = 4
     params["swelling"] = 4
     params["narrow"] = 0.02
