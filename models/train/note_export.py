@@ -24,7 +24,7 @@ OVER = 0.6
 # and with whether the pitch sounds: own, earliest, sounding, bias. Fitted to onsets of renders kept from training.
 ADVICE = dict(
     zip(
-        LAGS, ((1, 0, 0, 0), (1.4, -0.7, 0.35, -0.6), (1, -0.3, 0.3, -1.1), (1, 0.15, 0.15, 0.3)), strict=True
+        LAGS, ((1, 0, 0, 0), (1.4, -0.7, 0.35, -0.6), (1, -0.3, 0.3, -1.1), (1, 0.15, 0.15, 0.7)), strict=True
     )
 )
 
