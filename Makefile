@@ -9,8 +9,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.earwire-setup
 
 # jackd2, jack-capture, liblo-tools and ardour: what the tests play against, without a sound card.
+# puredata-core: the example patch runs in it.
 # dpf-source, g++ and pkg-config: the tests build a small VST3 of their own, since Debian packages none.
-DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config python3-venv
+DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config puredata-core \
+	python3-venv
 
 .PHONY: setup system demo test lint lock bench train-drums train-notes clean
 

@@ -68,6 +68,9 @@ class VelocitySettings:
 class MidiSettings:
     drum_channel: int = number(10, 1, 16, "", "MIDI channel of drum hits")
     note_channel: int = number(1, 1, 16, "", "MIDI channel of notes and pitch bend")
+    chord_channel: int = number(
+        0, 0, 16, "", "MIDI channel that chords are played on, bass and all; 0 plays none"
+    )
     bend_range: int = number(2, 1, 48, "semitones", "how far a full pitch bend reaches, up and down")
     tap_note: int = number(
         0,
@@ -421,7 +424,7 @@ class _Reader:
                 self.blamed("notes"),
                 f"notes.low, {preset.notes.low:g}, is not below notes.high, which is {preset.notes.high:g}",
             )
-        if preset.clock.enabled and not preset.beat.enabled:
+        if (preset.clock.enabled or preset.chord.on_beat) and not preset.beat.enabled:
             preset = dataclasses.replace(preset, beat=dataclasses.replace(preset.beat, enabled=True))
         if preset.velocity.low > preset.velocity.high:
             self.refuse(
