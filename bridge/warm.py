@@ -19,7 +19,7 @@ from dsp.kernel import cache_path
 KEEP = 3  # versions of compiled kernels kept, newest first
 PATIENCE = 0.5  # what compiles no longer than this is not worth a word [s]
 # Functions that a first start compiles: to hear a file, to run, and for JACK besides.
-HEARING, ENGINE, JACK = 65, 92, 36
+HEARING, ENGINE, JACK = 174, 224, 41
 
 
 class _Teller(event.Listener):
@@ -47,7 +47,7 @@ class _Teller(event.Listener):
         terminal = sys.stderr.isatty()
         if self._quiet or not terminal:
             if terminal or not self._quiet:  # who asks for quiet and looks elsewhere is not waiting
-                _say("compiling for this processor, once: about half a minute")
+                _say("compiling for this processor, once: a minute or two")
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.fft import FFT, fft, power_spectrum
+from dsp.follower import fall, follow, rise
 from dsp.frame import asymmetric_window, push, windowed
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
+from dsp.triangles import Triangles, corners, even_triangles, under
 from dsp.units import HOP, RATE
 
 HOPS = 3  # in a frame
@@ -21,18 +23,9 @@ BANDS = SHORTS + LONGS
 INPUTS = 2 * BANDS
 
 FLOOR = np.float32(3e-7)  # what is 65 dB below the follower is not told apart
-EMPTY = np.float32(1e-10)  # power of a frame in which nothing sounds: -100 dBFS
-ATTACK = np.float32(1 - np.exp(-FRAME / RATE / 0.15))  # of the follower, a frame
-RELEASE = np.float32(10 ** (-1.5 * FRAME / RATE / 10))  # 1.5 dB a second
+ATTACK = rise(FRAME, RATE, 0.15)
+RELEASE = fall(FRAME, RATE, 1.5)
 MEAN = np.float32(1 - np.exp(-FRAME / RATE / 1.0))  # of a band's own mean, a frame
-
-
-class Triangles(NamedTuple):
-    """Overlapping bands of a spectrum, each a triangle over its bins."""
-
-    first: np.ndarray  # (bands,) bin with which each begins
-    start: np.ndarray  # (bands + 1,) where the weights of each begin, and the last end
-    weights: np.ndarray  # (n,)
 
 
 class BandsState(NamedTuple):
@@ -52,26 +45,6 @@ class BandsState(NamedTuple):
     inputs: np.ndarray  # (INPUTS,) newest frame
 
 
-def corners(size: int, low: float, high: float, count: int) -> np.ndarray:
-    """Where `count` overlapping triangles begin, peak and end [bins]: even in pitch, a bin wide at least."""
-    bins = np.geomspace(low, high, count + 2) * size / RATE
-    for i in range(1, len(bins)):
-        bins[i] = max(bins[i], bins[i - 1] + 1)
-    return bins.astype(np.float32)
-
-
-def triangles(size: int, low: float, high: float, count: int) -> Triangles:
-    """`count` triangles from `low` to `high` [Hz] over the spectrum of `size` samples."""
-    edges = corners(size, low, high, count).astype(float)
-    first, weights = [], []
-    for low, peak, high in zip(edges, edges[1:], edges[2:], strict=False):
-        bins = np.arange(np.ceil(low), min(int(high), size // 2) + 1)
-        first.append(int(bins[0]))
-        weights.append(np.maximum(np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)), 0))
-    start = np.cumsum([0] + [len(w) for w in weights])
-    return Triangles(np.array(first), start, np.concatenate(weights).astype(np.float32))
-
-
 def band_frequencies() -> np.ndarray:
     """Centre of each band [Hz], shape (BANDS,)."""
     return np.concatenate(
@@ -86,8 +59,8 @@ def bands_state() -> BandsState:
     return BandsState(
         asymmetric_window(SHORT, SHORT_FALL),
         asymmetric_window(LONG, LONG_FALL),
-        triangles(SHORT, *SHORT_RANGE, SHORTS),
-        triangles(LONG, *LONG_RANGE, LONGS),
+        even_triangles(SHORT, *SHORT_RANGE, SHORTS),
+        even_triangles(LONG, *LONG_RANGE, LONGS),
         np.zeros(LONG, np.float32),
         np.zeros(1, np.int64),
         np.zeros(LONG, np.float32),
@@ -99,18 +72,6 @@ def bands_state() -> BandsState:
         np.zeros(BANDS, np.float32),
         np.zeros(INPUTS, np.float32),
     )
-
-
-@kernel
-def under(triangles, spectrum, out):
-    """Power under each triangle."""
-    first, start, weights = triangles.first, triangles.start, triangles.weights
-    for band in range(len(out)):
-        shift = first[band] - start[band]
-        total = np.float32(0)
-        for i in range(start[band], start[band + 1]):
-            total += weights[i] * spectrum[i + shift]
-        out[band] = total
 
 
 @kernel
@@ -156,8 +117,7 @@ def relate(power, follower, mean, out):
     ----------
     power : array, shape (BANDS,)
     follower : array, shape (2,)
-        Power that counts as full and the frames heard; rises in 150 ms (at once
-        when nothing was heard before) and falls by 1.5 dB a second.
+        What counts as full, as `dsp.follower` has it.
     mean : array, shape (BANDS,)
         Each band's own level, averaged over a second.
     out : array, shape (INPUTS,)
@@ -167,13 +127,7 @@ def relate(power, follower, mean, out):
     for band in range(BANDS):
         total += power[band]
     first = follower[1] == 0
-    if total > EMPTY:
-        follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
-        if total > follower[0]:
-            follower[0] += max(ATTACK, np.float32(1) / follower[1]) * (total - follower[0])
-        else:
-            follower[0] *= RELEASE
-    scale = np.float32(1) / (follower[0] + EMPTY)
+    scale = follow(follower, total, ATTACK, RELEASE)
     for band in range(BANDS):
         level = np.log10(power[band] * scale + FLOOR)
         if first:

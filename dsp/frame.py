@@ -25,11 +25,17 @@ def windowed(window, history, out):
 
 
 @kernel
+def make_room(history, n):
+    """Let the oldest `n` samples go."""
+    for i in range(len(history) - n):
+        history[i] = history[i + n]
+
+
+@kernel
 def push(history, x):
     """Have x, shape (n,), be the newest of `history`."""
     n = len(x)
     kept = len(history) - n
-    for i in range(kept):
-        history[i] = history[i + n]
+    make_room(history, n)
     for i in range(n):
         history[kept + i] = x[i]

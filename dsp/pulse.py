@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import Triangles, triangles, under
 from dsp.fft import FFT, fft, power_spectrum
-from dsp.frame import asymmetric_window, windowed
+from dsp.follower import fall, follow, rise
+from dsp.frame import asymmetric_window, push, windowed
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
+from dsp.triangles import Triangles, even_triangles, under
 from dsp.units import HOP, RATE
 
 HOPS = 8  # in a frame
@@ -21,9 +22,8 @@ INPUTS = 2 * BANDS
 BACK = 2  # a rise is against this many frames ago
 
 FLOOR = np.float32(1e-6)  # what is 60 dB below the follower is not told apart
-EMPTY = np.float32(1e-10)  # power of a frame in which nothing sounds: -100 dBFS
-ATTACK = np.float32(1 - np.exp(-FRAME / RATE / 0.3))  # of the follower, a frame
-RELEASE = np.float32(10 ** (-1.5 * FRAME / RATE / 10))  # 1.5 dB a second
+ATTACK = rise(FRAME, RATE, 0.3)
+RELEASE = fall(FRAME, RATE, 1.5)
 
 
 class PulseState(NamedTuple):
@@ -43,7 +43,7 @@ class PulseState(NamedTuple):
 def pulse_state() -> PulseState:
     return PulseState(
         asymmetric_window(SIZE, FALL),
-        triangles(SIZE, *RANGE, BANDS),
+        even_triangles(SIZE, *RANGE, BANDS),
         np.zeros(SIZE, np.float32),
         np.zeros(1, np.int64),
         np.zeros(SIZE, np.float32),
@@ -63,13 +63,7 @@ def _related(state):
     total = np.float32(0)
     for band in range(BANDS):
         total += power[band]
-    if total > EMPTY:
-        follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
-        if total > follower[0]:
-            follower[0] += max(ATTACK, np.float32(1) / follower[1]) * (total - follower[0])
-        else:
-            follower[0] *= RELEASE
-    scale = np.float32(1) / (follower[0] + EMPTY)
+    scale = follow(follower, total, ATTACK, RELEASE)
     for band in range(BANDS):
         level = np.log10(power[band] * scale + FLOOR)
         out[band] = level
@@ -93,17 +87,12 @@ def pulse_hop(state, x):
     Adds no delay: the window ends with the newest sample.  Realtime: O(1), one
     transform every HOPS hops, no allocation.
     """
-    recent, at = state.recent, SIZE - FRAME + state.hops[0] * HOP
-    if state.hops[0] == 0:
-        for i in range(SIZE - FRAME):
-            recent[i] = recent[i + FRAME]
-    for i in range(HOP):
-        recent[at + i] = x[i]
+    push(state.recent, x)
     state.hops[0] += 1
     if state.hops[0] < HOPS:
         return False
     state.hops[0] = 0
-    windowed(state.window, recent, state.frame)
+    windowed(state.window, state.recent, state.frame)
     power_spectrum(state.fft, state.frame, state.spectrum)
     under(state.triangles, state.spectrum, state.power)
     _related(state)

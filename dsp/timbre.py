@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import Triangles, triangles, under
 from dsp.fft import FFT, fft, power_spectrum
 from dsp.kernel import kernel
+from dsp.triangles import Triangles, even_triangles, under
 from dsp.units import HOP
 
 SIZE = 1024  # of the transform
@@ -45,7 +45,7 @@ class TimbreState(NamedTuple):
 
 def _even(count: int) -> Triangles:
     """Bands whose weights sum to one, so that white noise is even over them."""
-    found = triangles(SIZE, *RANGE, count)
+    found = even_triangles(SIZE, *RANGE, count)
     sums = np.add.reduceat(found.weights, found.start[:-1])
     return found._replace(weights=found.weights / np.repeat(sums + TINY, np.diff(found.start)))
 

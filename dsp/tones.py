@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import Triangles, under
 from dsp.fft import FFT, fft, power_spectrum
-from dsp.frame import asymmetric_window, windowed
+from dsp.follower import fall, follow, rise
+from dsp.frame import asymmetric_window, make_room, windowed
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
+from dsp.triangles import Triangles, triangles, under
 from dsp.units import HOP, RATE, hz
 
 HOPS = 6  # in a frame
@@ -38,9 +39,8 @@ STILL = np.float32(0.998)  # pole of the filter that takes DC away: 15 Hz
 TINY = np.float32(1e-20)  # a denormal costs fifty times a number
 
 FLOOR = np.float32(1e-7)  # what is 70 dB below the follower is not told apart
-EMPTY = np.float32(1e-10)  # power of a frame in which nothing sounds: -100 dBFS
-ATTACK = np.float32(1 - np.exp(-FRAME / RATE / 0.15))  # of the follower, a frame
-RELEASE = np.float32(10 ** (-2 * FRAME / RATE / 10))  # 2 dB a second
+ATTACK = rise(FRAME, RATE, 0.15)
+RELEASE = fall(FRAME, RATE, 2)
 
 
 class TonesState(NamedTuple):
@@ -79,18 +79,11 @@ def _half_band() -> np.ndarray:
 
 
 def _triangles(window: int) -> Triangles:
-    """Bins within the reach of a window, each a triangle of height 1; DC counts for nothing."""
+    """A band a bin within the reach of a window, each as wide as it is far from the next, or as can be told."""
     frequency = bin_frequencies()
     centres = frequency[frequency < REACH * RATES[window]] * SIZES[window] / RATES[window]
-    first, weights = [], []
-    for centre, half in zip(
-        centres, np.maximum(1, centres * (2 ** (1 / (12 * BINS_A_PITCH)) - 1)), strict=True
-    ):
-        bins = np.arange(max(1, int(np.ceil(centre - half))), int(centre + half) + 1)
-        first.append(int(bins[0]))
-        weights.append(np.maximum(1 - np.abs(bins - centre) / half, 0))
-    start = np.cumsum([0] + [len(w) for w in weights])
-    return Triangles(np.array(first), start, np.concatenate(weights).astype(np.float32))
+    half = np.maximum(1, centres * (2 ** (1 / (12 * BINS_A_PITCH)) - 1))
+    return triangles(SIZES[window], centres - half, centres, centres + half)
 
 
 def tones_state() -> TonesState:
@@ -118,13 +111,6 @@ def tones_state() -> TonesState:
         np.zeros((SINCE, WINDOWS, BINS), np.float32),
         np.zeros((CHANNELS, BINS), np.float32),
     )
-
-
-@kernel
-def _make_room(recent, n):
-    """Let the oldest `n` samples go."""
-    for i in range(len(recent) - n):
-        recent[i] = recent[i + n]
 
 
 @kernel(fastmath={"contract", "nsz"})
@@ -182,7 +168,7 @@ def tones_hop(state, x):
     HOPS hops, no allocation.
     """
     short, still = state.short, state.still
-    _make_room(short, HOP)
+    make_room(short, HOP)
     for i in range(HOP):
         y = x[i] - still[0] + STILL * still[1]
         if abs(y) < TINY:
@@ -190,9 +176,9 @@ def tones_hop(state, x):
         still[0] = x[i]
         still[1] = y
         short[SIZES[0] - HOP + i] = y
-    _make_room(state.middle, HOP // 2)
+    make_room(state.middle, HOP // 2)
     _halve(state.taps, short, state.middle, HOP // 2)
-    _make_room(state.long, HOP // 4)
+    make_room(state.long, HOP // 4)
     _halve(state.taps, state.middle, state.long, HOP // 4)
     state.hops[0] += 1
     if state.hops[0] < HOPS:
@@ -210,8 +196,7 @@ def relate(power, follower, past, out):
     ----------
     power : array, shape (WINDOWS, BINS)
     follower : array, shape (2,)
-        Power that counts as full and the frames heard; rises in 150 ms (at once
-        when nothing was heard before) and falls by 2 dB a second.
+        What counts as full, as `dsp.follower` has it.
     past : array, shape (SINCE, WINDOWS, BINS)
         Levels of the frames before, oldest first; 0 where there were none.
     out : array, shape (CHANNELS, BINS)
@@ -221,14 +206,9 @@ def relate(power, follower, past, out):
     for k in range(BINS):
         total += power[1, k]
     first = past[0, 0, 0] == 0
-    if total > EMPTY:
-        follower[1] = min(follower[1] + np.float32(1), np.float32(1e6))
-        if total > follower[0]:
-            follower[0] += max(ATTACK, np.float32(1) / follower[1]) * (total - follower[0])
-        else:
-            follower[0] *= RELEASE
-    # Until something sounds all is at the floor, so that the first note is a rise.
-    scale = np.float32(1) / (follower[0] + EMPTY) if follower[1] > 0 else np.float32(0)
+    scale = follow(follower, total, ATTACK, RELEASE)
+    if follower[1] == 0:  # until something sounds all is at the floor, so that the first note is a rise
+        scale = np.float32(0)
     for window in range(WINDOWS):
         for k in range(BINS):
             level = np.log10(power[window, k] * scale + FLOOR)

@@ -208,7 +208,7 @@ def test_compiling_is_told_where_it_takes_a_while_and_ends_at_once(name):
     done = subprocess.run(run, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
-        "earwire: compiling for this processor, once: about half a minute",
+        "earwire: compiling for this processor, once: a minute or two",
         "earwire: stopped; what is compiled so far is kept",
     ]
 

@@ -6,10 +6,10 @@ import pytest
 
 from bridge.kit.teacher import every_stroke, known_of, pads_of, teach
 from dsp import timbre
-from dsp.bands import corners
 from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS, RECENT, pads_keep, pads_kit, pads_look, pads_name, pads_rename, pads_state
 from dsp.timbre import TIMBRE, timbre_look, timbre_state
+from dsp.triangles import corners
 from dsp.units import RATE, samples
 from models.kit import (
     Kit,

@@ -13,7 +13,7 @@ from dsp.bands import BANDS, FRAME, INPUTS, Bands
 from dsp.events import LABEL_ROW, LABELS
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
-from models.train.drums import FRAMES, TIME, Corpus, powers
+from models.train.drum_corpus import FRAMES, TIME, Corpus, powers
 from models.train.kits import PIECES, Shelf, piece_of
 from models.train.studio import (
     FAMILIES,

@@ -13,7 +13,7 @@ from dsp.tones import BINS, CHANNELS, FRAME, PITCHES, WINDOWS
 from dsp.units import RATE
 from models.train import scores
 from models.train.instruments import Invented, Sampled, multisamples, score
-from models.train.notes import FRAMES, NOISES, PRE, TIME, Corpus, powers
+from models.train.note_corpus import FRAMES, NOISES, PRE, TIME, Corpus, powers
 from models.train.scenes import NOTE, mastered, truth_of, worn
 from models.train.scores import AGAIN, Note, held, manner, pedalling, tidy
 from models.train.seal import SUMS, seal

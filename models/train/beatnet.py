@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The net that feels the beat, while it learns; `dsp.beatnet` is the same net at work."""
 
-import hashlib
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +14,18 @@ from torch import Tensor, nn
 from dsp.beatnet import LAG
 from dsp.pulse import FRAME, INPUTS
 from dsp.units import RATE
+from models.train.fit import Fit, ahead, averaged
+from models.train.plan import Plan
+from models.train.seal import seal
 
 LAYER, MEMORY = 32, 40
 LENGTH, BATCH = 800, 10  # frames, clips
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 200  # frames of the golden pair
 MOST_FEW = 40  # clips to begin with
+ANEW = 25  # batches after which new clips are looked for
+PLAN = Plan(steps=10_000, minutes=45, rate=3e-3, warm=50, keep=0.99)
+LOSSES = 1, 0.3  # weights of beats, of downbeats among them
 
 
 class BeatNet(nn.Module):
@@ -64,6 +70,7 @@ class Clips:
         self.x: list[np.ndarray] = []
         self.y: list[np.ndarray] = []
         self._seen: set[str] = set()
+        self._drawn = 0
 
     def look(self) -> int:
         for path in sorted(self.work.glob("*.npz")):
@@ -77,6 +84,9 @@ class Clips:
         return len(self.x)
 
     def batch(self) -> tuple[Tensor, Tensor]:
+        self._drawn += 1
+        if self._drawn % ANEW == 0:
+            self.look()
         x, y = np.zeros((BATCH, LENGTH, INPUTS), np.float32), np.zeros((BATCH, LENGTH, 3), np.float32)
         for row in range(BATCH):
             which = self.rng.integers(len(self.x))
@@ -87,52 +97,33 @@ class Clips:
         return torch.from_numpy(x), torch.from_numpy(y)
 
 
-def loss_of(said: Tensor, y: Tensor) -> Tensor:
-    beat = F.binary_cross_entropy_with_logits(said[..., 0], y[..., 0], pos_weight=torch.tensor(2.0))
+def losses_of(said: Tensor, y: Tensor) -> list[Tensor]:
+    """Of beats, and of downbeats among them."""
+    two = torch.tensor(2.0, device=y.device)
+    beat = F.binary_cross_entropy_with_logits(said[..., 0], y[..., 0], pos_weight=two)
     down = F.binary_cross_entropy_with_logits(said[..., 1], y[..., 1], reduction="none")
-    return beat + 0.3 * (down * y[..., 2]).sum() / (y[..., 2].sum() + 1)
+    return [beat, (down * y[..., 2]).sum() / (y[..., 2].sum() + 1)]
 
 
-def train(work: Path, minutes: float, seed: int = 0) -> None:
-    """Learn for so long, and keep the running average in ``work/beat.pt``."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
+def train(work: Path, plan: Plan = PLAN, seed: int = 0) -> None:
+    """Learn from what is rendered, and more as it comes; the checkpoint is ``work/beat.pt``."""
     clips = Clips(work, seed)
     while clips.look() < MOST_FEW:
         time.sleep(5)
-    net = BeatNet()
-    some = np.concatenate([x.astype(np.float32) for x in clips.x[:MOST_FEW]])
-    net.mu.copy_(torch.from_numpy(some.mean(0)))
-    net.sd.copy_(torch.from_numpy(some.std(0) + 0.05))
-    average = {key: value.clone() for key, value in net.state_dict().items()}
-    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
-    began, step, mean = time.time(), 0, 0.0
-    while (part := (time.time() - began) / 60 / minutes) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * part)) + 2e-5
-        x, y = clips.batch()
-        loss = loss_of(net(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        mean += (float(loss.detach()) - mean) / min(step, 50)
-        keep = min(0.99, 1 - 1 / (step + 1))
-        for key, value in net.state_dict().items():
-            average[key].mul_(keep).add_(value, alpha=1 - keep)
-        if step % 25 == 0:
-            count = clips.look()
-            print(f"step {step} clips {count} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-            torch.save(average, work / "beat.pt")
-    torch.save(average, work / "beat.pt")
+    fit = Fit(work / "beat.pt", BeatNet, plan, seed)
+    if fit.done == 0:
+        fit.begin(np.concatenate([x.astype(np.float32) for x in clips.x[:MOST_FEW]]), 0.05)
+
+    def losses(net: Any, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        x, y = (part.to(plan.device) for part in batch)
+        return losses_of(net(x).float(), y)
+
+    fit.run(ahead(clips.batch), losses, LOSSES)
 
 
 def export(work: Path) -> None:
     """Write `models/weights/beat.npz`, a golden pair and their sums."""
-    net = BeatNet()
-    net.load_state_dict(torch.load(work / "beat.pt", weights_only=True, map_location="cpu"))
-    net.eval()
+    net = averaged(work / "beat.pt", BeatNet())
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     arrays = {
         "mu": state["mu"],
@@ -156,16 +147,11 @@ def export(work: Path) -> None:
     with torch.no_grad():
         y = torch.sigmoid(net(x))[0].numpy()
     np.savez(WEIGHTS / "beat.golden.npz", x=x[0].numpy(), y=y)
-    names = ("beat.npz", "beat.golden.npz")
-    kept = [
-        line for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines() if line.split()[1] not in names
-    ]
-    kept += [f"{hashlib.sha256((WEIGHTS / name).read_bytes()).hexdigest()}  {name}" for name in names]
-    (WEIGHTS / "SHA256SUMS").write_text("\n".join(kept) + "\n")
+    seal(WEIGHTS, ("beat.npz", "beat.golden.npz"))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "train":
-        train(Path(sys.argv[2]), float(sys.argv[3]))
+        train(Path(sys.argv[2]), PLAN._replace(minutes=float(sys.argv[3])))
     else:
         export(Path(sys.argv[2]))

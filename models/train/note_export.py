@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from dsp.tones import BINS, CHANNELS, PITCHES
+from models.train.fit import averaged
+from models.train.note_corpus import TIME, Corpus
 from models.train.notenet import HIDDEN, LAGS, PAST, WIDE, NoteNet, Streaming, arrays_of
-from models.train.notes import TIME, Corpus
 from models.train.seal import seal
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -22,9 +23,7 @@ OVER = 0.5
 
 def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
     """Write `notes.*` of the weights from a checkpoint."""
-    net = NoteNet()
-    net.load_state_dict(torch.load(work / f"{name}.pt", weights_only=True, map_location="cpu")["average"])
-    net.eval()
+    net = averaged(work / f"{name}.pt", NoteNet())
     arrays = arrays_of(net)
     arrays["threshold"] = np.array([THRESHOLD[lag] for lag in LAGS], np.float32)
     arrays["sure"] = np.array([SURE[lag] for lag in LAGS], np.float32)

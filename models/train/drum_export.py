@@ -15,8 +15,10 @@ from scipy.ndimage import uniform_filter
 from dsp.bands import BANDS, FRAME, INPUTS, bands_state, bands_step, relate
 from dsp.events import LABELS
 from dsp.units import HOP, RATE
+from models.train.drum_corpus import FRAMES, TIME, Corpus
 from models.train.drumnet import DENSE, DETECT, HIDDEN, LAGS, OUTPUTS, PAST, DrumNet, Streaming
-from models.train.drums import FRAMES, METAL, TIME, Corpus
+from models.train.drums import METAL
+from models.train.fit import averaged
 from models.train.seal import seal
 from models.train.studio import FAMILIES
 
@@ -200,9 +202,7 @@ def prior(heard: Strokes) -> tuple[np.ndarray, np.ndarray]:
 def export(work: Path, name: str, real: Path | None) -> None:
     """Write `models/weights/drums.*` from a checkpoint."""
     WEIGHTS.mkdir(exist_ok=True)
-    net = DrumNet()
-    net.load_state_dict(torch.load(work / f"{name}.pt", weights_only=False, map_location="cpu")["average"])
-    net.eval()
+    net = averaged(work / f"{name}.pt", DrumNet())
     corpus = Corpus(work, 99)
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     arrays = {

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a net is fitted, and how the command line says so."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Plan(NamedTuple):
+    """How a net is fitted; whichever of `steps` and `minutes` is over first ends it."""
+
+    steps: int = 8000
+    minutes: float = float("inf")  # those of earlier starts count
+    rate: float = 2e-3
+    steady: float = 0.0  # share of the training after which the rate falls
+    warm: int = 200  # steps over which it rises
+    keep: float = 0.999  # of the running average, a step
+    steepest: float = 1.0  # norm of the gradient
+    half: bool = False  # sums in bfloat16
+    device: str = "cpu"
+
+
+def options(parser: ArgumentParser, name: str, batch: int, plan: Plan) -> None:
+    """What every training takes on its command line."""
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--steps", type=int, default=plan.steps)
+    parser.add_argument("--minutes", type=float, default=plan.minutes, help="end by then, whatever the steps")
+    parser.add_argument("--rate", type=float, default=plan.rate)
+    parser.add_argument("--half", action="store_true", help="sums in bfloat16, where the processor has them")
+    parser.add_argument("--device", default=plan.device)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--name", default=name, help="of the checkpoint in WORK")
+
+
+def planned(args: Namespace, plan: Plan) -> Plan:
+    """The plan as the command line would have it."""
+    return plan._replace(
+        **{name: getattr(args, name) for name in ("steps", "minutes", "rate", "half", "device")}
+    )
