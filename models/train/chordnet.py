@@ -3,15 +3,16 @@
 
     python -m models.train.chordnet render DATA WORK     # songs, as looks and labels; again, and it goes on
     python -m models.train.chordnet test DATA WORK       # songs that are never trained on, as sound
-    python -m models.train.chordnet train WORK           # chords, then keys
+    python -m models.train.chordnet train WORK           # chords
+    python -m models.train.chordnet keys WORK            # then keys
     python -m models.train.chordnet export WORK
 
 DATA holds midi/pop909.zip and midi/groove.zip.
 """
 
 import argparse
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from models.chordnet import KEY_INPUTS, LAG, NAME, ROOTS, checked, views
 from models.chroma import HIGH, LOW, PITCHES
 from models.key import Memory
 from models.train import harmony
+from models.train.fit import Fit, ahead, averaged
+from models.train.plan import Plan, options, planned
 from models.train.seal import seal
 
 LAYER, MEMORY, KEY_LAYER = 48, 64, 32
@@ -33,6 +36,8 @@ MEMORIES = (8.0, 12.0, 15.0, 20.0, 40.0)  # of the key, drawn at random [s]
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 120  # looks of the golden pair
 UNKNOWN = -100  # what cross entropy leaves out
+PLAN = Plan(steps=1500, minutes=20, rate=3e-3, warm=50, keep=0.99)
+LOSSES = 1, 0.3  # weights of chords, of basses
 
 
 class Harmony(nn.Module):
@@ -65,14 +70,14 @@ class Harmony(nn.Module):
         return self.mode(self.dropout(F.relu(self.key(x)))).transpose(1, 2).flatten(1)
 
 
-def loss_of(said: Tensor, y: Tensor) -> Tensor:
-    """Of what is said of LAG looks ago; a label that is not known is -1."""
+def losses_of(said: Tensor, y: Tensor) -> list[Tensor]:
+    """Of chords and of basses, by what is said of LAG looks ago; a label that is not known is -1."""
     said, y = said[:, LAG:].flatten(0, 1), y[:, :-LAG].flatten(0, 1).long()
     chord, bass = y[:, 0], y[:, 1]
     bass = torch.where(chord == NO_CHORD, ROOTS, bass)
-    loss = F.cross_entropy(said[:, : NO_CHORD + 1], chord.where(chord >= 0, UNKNOWN), ignore_index=UNKNOWN)
+    first = F.cross_entropy(said[:, : NO_CHORD + 1], chord.where(chord >= 0, UNKNOWN), ignore_index=UNKNOWN)
     bass = bass.where((chord >= 0) & (bass >= 0), UNKNOWN)
-    return loss + 0.3 * F.cross_entropy(said[:, NO_CHORD + 1 :], bass, ignore_index=UNKNOWN)
+    return [first, F.cross_entropy(said[:, NO_CHORD + 1 :], bass, ignore_index=UNKNOWN)]
 
 
 class Songs:
@@ -135,34 +140,17 @@ def triad(rows: np.ndarray) -> np.ndarray:
     return kind * ROOTS + root
 
 
-def train(work: Path, minutes: float, seed: int = 0) -> None:
-    """Learn chords for so long, then keys, into ``work/chords.pt``."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
-    rng, songs, net = np.random.default_rng(seed), Songs(work), Harmony()
-    average = {key: value.clone() for key, value in net.state_dict().items()}
-    optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.01)
-    began, step, mean = time.time(), 0, 0.0
-    while (part := (time.time() - began) / 60 / minutes) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * part)) + 2e-5
-        x, y = songs.batch(rng)
-        loss = loss_of(net(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        mean += (float(loss.detach()) - mean) / min(step, 50)
-        for key, value in net.state_dict().items():
-            keep = min(0.99, 1 - 1 / (step + 1)) if value.is_floating_point() else 0
-            average[key].mul_(keep).add_(value, alpha=1 - keep)
-        if step % 100 == 0:
-            print(f"step {step} songs {len(songs.x)} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-    net.load_state_dict(average)
-    print("triads {:.3f} basses {:.3f}".format(*judged(net, songs)), flush=True)
-    train_keys(net, songs, rng)
-    torch.save(net.state_dict(), work / "chords.pt")
+def train(work: Path, plan: Plan, seed: int) -> None:
+    """Learn chords; the checkpoint is ``work/chords.pt``."""
+    rng, songs = np.random.default_rng(seed), Songs(work)
+    fit = Fit(work / "chords.pt", Harmony, plan, seed)
+
+    def losses(net: Any, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        x, y = (part.to(plan.device) for part in batch)
+        return losses_of(net(x).float(), y)
+
+    fit.run(ahead(lambda: songs.batch(rng)), losses, LOSSES)
+    print("triads {:.3f} basses {:.3f}".format(*judged(averaged(fit.path, Harmony()), songs)), flush=True)
 
 
 def gathered(net: Harmony, songs: Songs, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -189,8 +177,10 @@ def gathered(net: Harmony, songs: Songs, rng: np.random.Generator) -> list[tuple
     return found
 
 
-def train_keys(net: Harmony, songs: Songs, rng: np.random.Generator, steps: int = 1500) -> None:
-    """Learn the key from the chords, basses and levels of some time."""
+def train_keys(work: Path, steps: int = 1500) -> None:
+    """Learn the key from the chords, basses and levels of some time, once chords are learned; ``work/keys.pt``."""
+    rng, songs, net = np.random.default_rng(1), Songs(work), averaged(work / "chords.pt", Harmony())
+    torch.manual_seed(1)
     heard = gathered(net, songs, rng)
     x, y = (np.concatenate([song[k] for song in heard[FEW:]]) for k in (0, 1))
     weight = np.concatenate([np.full(len(song[1]), 1 / len(song[1])) for song in heard[FEW:]])
@@ -212,11 +202,12 @@ def train_keys(net: Harmony, songs: Songs, rng: np.random.Generator, steps: int 
         x, y = (np.concatenate([song[k] for song in heard[:FEW]]) for k in (0, 1))
         said = net.keys(torch.from_numpy(x)).argmax(1).numpy()
     print(f"keys {np.mean(said == y):.3f}", flush=True)
+    torch.save(net.state_dict(), work / "keys.pt")
 
 
 def export(work: Path) -> None:
     """Write the weights, a golden pair and their sums."""
-    state = torch.load(work / "chords.pt", weights_only=True, map_location="cpu")
+    state = torch.load(work / "keys.pt", weights_only=True, map_location="cpu")
     net = Harmony()
     net.load_state_dict(state)
     net.eval()
@@ -226,7 +217,7 @@ def export(work: Path) -> None:
     for key, value in state.items():
         part, _, name = key.partition(".")
         arrays[f"{part}.{names[name]}" if name else part] = value.numpy()
-    np.savez(WEIGHTS / NAME, **checked(arrays))
+    np.savez(WEIGHTS / NAME, **checked(arrays))  # type: ignore[arg-type]
     x = Songs(work).x[0][:GOLDEN].astype(np.float32)
     with torch.no_grad():
         said = net(torch.from_numpy(x[None]))[0]
@@ -251,18 +242,16 @@ def main() -> None:
         one.add_argument("work", type=Path)
         one.add_argument("--first", type=int, default=0)
         one.add_argument("--count", type=int, default=count)
-    learning = verbs.add_parser("train")
-    learning.add_argument("work", type=Path)
-    learning.add_argument("--minutes", type=float, default=15)
-    learning.add_argument("--seed", type=int, default=0)
-    verbs.add_parser("export").add_argument("work", type=Path)
+    options(verbs.add_parser("train"), "chords", BATCH, PLAN)
+    for verb in ("keys", "export"):
+        verbs.add_parser(verb).add_argument("work", type=Path)
     args = parser.parse_args()
     if args.verb in ("render", "test"):
         harmony.render(args.data, args.work, args.first, args.count, test=args.verb == "test")
     elif args.verb == "train":
-        train(args.work, args.minutes, args.seed)
+        train(args.work, planned(args, PLAN), args.seed)
     else:
-        export(args.work)
+        {"keys": train_keys, "export": export}[args.verb](args.work)
 
 
 if __name__ == "__main__":
