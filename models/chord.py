@@ -12,7 +12,7 @@ from dsp.units import RATE
 from models.chordnet import LAG, ROOTS
 from models.chroma import HOP
 
-MARGIN = 0.3  # by so much a new chord must be likelier than the one that sounds
+MARGIN = 0.06  # by so much a new chord must be likelier than the one that sounds
 WAIT = 2  # looks into a beat after which its chord is named
 ALONE = 2 * RATE  # without a beat for so long, chords change when they will [samples]
 SURE_BASS = 0.3

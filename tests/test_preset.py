@@ -16,6 +16,7 @@ import pytest
 from bridge import preset as presets
 from bridge.errors import EarwireError, PresetError
 from bridge.preset import Preset, load, note_number, osc_target
+from bridge.preset.reader import Origin, Reader
 from bridge.toml_lines import key_lines
 from dsp.events import LABELS
 from tests.conftest import ROOT, environment
@@ -66,7 +67,7 @@ def test_shipped_preset_says_what_it_is_for_and_survives_a_round_trip(name, writ
     assert preset.name == name and preset.file is None
     assert 10 < len(preset.description) < 80
     table = json.loads(json.dumps(presets.as_table(preset)))
-    assert presets._Reader(presets._Text()).preset(table) == preset
+    assert Reader(Origin()).preset(table) == preset
     assert load(write(presets.text(name), f"{name}.toml")) == preset
 
 

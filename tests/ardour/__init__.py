@@ -45,8 +45,9 @@ class Ardour:
 
     def __init__(self, folder: Path, hears: str, says: str) -> None:
         for attempt in range(TRIES):
-            self.folder, self._home = folder / f"{NAME}-{attempt}", folder / f"home-{attempt}"
+            self._home = folder / f"home-{attempt}"
             self._home.mkdir()
+            self.folder = self._home / NAME
             try:
                 self._lua("build.lua", hears, says)
                 return
