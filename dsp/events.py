@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one record that leaves the engine, and the words it may say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ NO_CHORD = len(CHORDS) - 1
 SHADES = 31  # a pitch class of a chroma is one of so many strong: twelve of them fit into one number
 
 
-def packed(chroma: Sequence[float]) -> int:
+def packed(chroma: Iterable[float]) -> int:
     """Strengths of the twelve pitch classes, 0..1, as one whole number."""
     return sum(round(SHADES * float(part)) << (5 * k) for k, part in enumerate(chroma))
 

@@ -10,12 +10,14 @@ from dsp.events import CHORD, EVENT, NO_CHORD
 from dsp.settings import number, switch
 from dsp.units import RATE
 from models.chordnet import LAG, ROOTS
-from models.chroma import HOP
+from models.chroma import HOP, lowest
 
-MARGIN = 0.06  # by so much a new chord must be likelier than the one that sounds
+MARGIN = 0.04  # by so much a new chord must be likelier than the one that sounds
+SURE = 0.2  # what is less likely is kept to itself
 WAIT = 2  # looks into a beat after which its chord is named
 ALONE = 2 * RATE  # without a beat for so long, chords change when they will [samples]
 SURE_BASS = 0.3
+LOW_KEEPS = 0.75  # of what was lowest, a look
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,23 @@ class ChordFollower:
         self._said, self._best, self._since = NO_CHORD, NO_CHORD, 0
         self._beats: deque[int] = deque()
         self._beat = -ALONE
+        self._low = np.zeros(ROOTS)  # how often each was the lowest lately
         self._sum, self._bass_sum = np.zeros(NO_CHORD + 1), np.zeros(ROOTS + 1)
 
     def beat(self, time: int) -> None:
         """A beat falls at this sample."""
         self._beats.append(time)
 
-    def look(self, chords: np.ndarray, basses: np.ndarray, heard: int) -> np.ndarray:
-        """Events of one look, which ends with sample `heard`; (0 or 1,) EVENT without id."""
+    def look(self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None, heard: int) -> np.ndarray:
+        """Events of one look, which ends with sample `heard`; (0 or 1,) EVENT without id.
+
+        The net names the bass that chords usually have, the lowest pitches the one
+        they have now: both count alike.
+        """
+        self._low *= LOW_KEEPS
+        if levels is not None:
+            self._low[lowest(levels)] += 1 - LOW_KEEPS
+        basses = np.append(basses[:-1] + self._low, basses[-1])
         speaks = heard - LAG * HOP  # of then
         if self._settings.on_beat:
             while self._beats and self._beats[0] <= speaks - HOP // 2:
@@ -75,7 +86,7 @@ class ChordFollower:
     def _change(self, chords: np.ndarray, basses: np.ndarray, time: int, heard: int) -> np.ndarray:
         best = int(chords.argmax())
         margin = 2 * MARGIN * (1 - self._settings.sensitivity)
-        if best == self._said or chords[best] < chords[self._said] + margin:
+        if best == self._said or chords[best] < max(SURE, chords[self._said] + margin):
             return np.zeros(0, EVENT)
         self._said = best
         bass = int(basses[:-1].argmax())

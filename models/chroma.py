@@ -11,6 +11,7 @@ HIGH, LOW = (40, 101), (24, 73)  # MIDI notes of either, the second left out
 PITCHES = HIGH[1] - HIGH[0] + LOW[1] - LOW[0]
 RANGE = 5.0  # powers of ten below the follower that are told apart
 EMPTY = 1e-9  # power of a look in which nothing sounds
+FALL = 0.02  # a bass may be so much softer than what is a semitone above it
 ATTACK, RELEASE = 0.3, 1.5  # of the follower [s], [dB/s]
 
 
@@ -87,3 +88,10 @@ def classes(levels: np.ndarray) -> np.ndarray:
     high = levels[: HIGH[1] - HIGH[0]]
     out = np.maximum(0, high[1:-1] - 0.5 * (high[:-2] + high[2:])) * high[1:-1] ** 2
     return np.bincount((np.arange(HIGH[0] + 1, HIGH[1] - 1)) % 12, out, 12)
+
+
+def lowest(levels: np.ndarray) -> int:
+    """Pitch class of the bass of a look: of what stands out at the bottom the strongest, and of equals the lower."""
+    low = levels[HIGH[1] - HIGH[0] :]
+    inner = np.where((low[1:-1] >= low[:-2]) & (low[1:-1] >= low[2:]), low[1:-1], 0) - FALL * np.arange(len(low) - 2)
+    return int(LOW[0] + 1 + inner.argmax()) % 12

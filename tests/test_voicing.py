@@ -35,7 +35,7 @@ def test_a_chord_holds_its_notes_and_no_others_over_its_bass(quality: str) -> No
         notes = voicing(CHORDS.index(f"{TONICS[root]}:{quality}"), 7)
         assert notes[0] % 12 == 7 and BASS <= notes[0] < BASS + 12
         assert {note % 12 for note in notes[1:]} == {(root + degree) % 12 for degree in DEGREES[quality]}
-        assert notes[1:] == sorted(set(notes[1:])) and LOWEST <= notes[1] and notes[-1] < LOWEST + 12
+        assert notes[1:] == sorted(set(notes[1:])) and notes[1] >= LOWEST and notes[-1] < LOWEST + 12
     assert voicing(NO_CHORD, -1) == [] and (voicings()[NO_CHORD] == -1).all()
 
 
@@ -59,7 +59,8 @@ class Port:
 
 
 def test_each_chord_takes_the_place_of_the_one_before() -> None:
-    port, before = Port(load("harmony", ["midi.chord_channel=3"])), []
+    port = Port(load("harmony", ["midi.chord_channel=3"]))
+    before: list[int] = []
     for k in range(3):
         left = port.play(SONG[k : k + 1])
         now = PLAYED[k + 1]

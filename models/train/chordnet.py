@@ -36,7 +36,7 @@ MEMORIES = (8.0, 12.0, 15.0, 20.0, 40.0)  # of the key, drawn at random [s]
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 120  # looks of the golden pair
 UNKNOWN = -100  # what cross entropy leaves out
-PLAN = Plan(steps=1500, minutes=20, rate=3e-3, warm=50, keep=0.99)
+PLAN = Plan(steps=1500, minutes=60, rate=3e-3, warm=50, keep=0.99)
 LOSSES = 1, 0.3  # weights of chords, of basses
 
 
@@ -83,7 +83,8 @@ def losses_of(said: Tensor, y: Tensor) -> list[Tensor]:
 class Songs:
     """What was rendered."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, size: int = BATCH) -> None:
+        self.size = size
         self.x: list[np.ndarray] = []
         self.y: list[np.ndarray] = []
         for path in sorted(work.glob("song-*.npz")):
@@ -100,9 +101,9 @@ class Songs:
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Parts of songs, some in another colour, some with silence before them."""
-        x = np.zeros((BATCH, LENGTH, PITCHES), np.float32)
-        y = np.full((BATCH, LENGTH, 3), NO_CHORD, np.int64)
-        for k in range(BATCH):
+        x = np.zeros((self.size, LENGTH, PITCHES), np.float32)
+        y = np.full((self.size, LENGTH, 3), NO_CHORD, np.int64)
+        for k in range(self.size):
             song = (
                 int(rng.integers(FEW, len(self.x) - 3)) if rng.random() < 0.97 else -int(rng.integers(1, 4))
             )
@@ -140,10 +141,10 @@ def triad(rows: np.ndarray) -> np.ndarray:
     return kind * ROOTS + root
 
 
-def train(work: Path, plan: Plan, seed: int) -> None:
-    """Learn chords; the checkpoint is ``work/chords.pt``."""
-    rng, songs = np.random.default_rng(seed), Songs(work)
-    fit = Fit(work / "chords.pt", Harmony, plan, seed)
+def train(work: Path, plan: Plan, size: int, seed: int, name: str) -> None:
+    """Learn chords; the checkpoint is ``work/NAME.pt``."""
+    rng, songs = np.random.default_rng(seed), Songs(work, size)
+    fit = Fit(work / f"{name}.pt", Harmony, plan, seed)
 
     def losses(net: Any, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
         x, y = (part.to(plan.device) for part in batch)
@@ -177,7 +178,7 @@ def gathered(net: Harmony, songs: Songs, rng: np.random.Generator) -> list[tuple
     return found
 
 
-def train_keys(work: Path, steps: int = 1500) -> None:
+def train_keys(work: Path, steps: int = 1200) -> None:
     """Learn the key from the chords, basses and levels of some time, once chords are learned; ``work/keys.pt``."""
     rng, songs, net = np.random.default_rng(1), Songs(work), averaged(work / "chords.pt", Harmony())
     torch.manual_seed(1)
@@ -236,7 +237,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, count in (("render", 500), ("test", 16)):
+    for verb, count in (("render", 720), ("test", 16)):
         one = verbs.add_parser(verb)
         one.add_argument("data", type=Path)
         one.add_argument("work", type=Path)
@@ -249,7 +250,7 @@ def main() -> None:
     if args.verb in ("render", "test"):
         harmony.render(args.data, args.work, args.first, args.count, test=args.verb == "test")
     elif args.verb == "train":
-        train(args.work, planned(args, PLAN), args.seed)
+        train(args.work, planned(args, PLAN), args.batch, args.seed, args.name)
     else:
         {"keys": train_keys, "export": export}[args.verb](args.work)
 

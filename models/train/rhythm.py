@@ -4,7 +4,6 @@
 import io
 import re
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -293,8 +292,3 @@ def render(data: Path, work: Path, part: int, count: int, *, test: bool = False)
             sf.write(work / f"{name}.flac", sound, RATE)
             rows = "".join(f"{time:.4f}\t{place:.0f}\n" for time, place in beats)
             (work / f"{name}.txt").write_text(rows)
-
-
-if __name__ == "__main__":
-    folder, out, which, how_many, *rest = sys.argv[1:]
-    render(Path(folder), Path(out), int(which), int(how_many), test=bool(rest))
