@@ -55,7 +55,9 @@ class ChordFollower:
         """A beat falls at this sample."""
         self._beats.append(time)
 
-    def look(self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None, heard: int) -> np.ndarray:
+    def look(
+        self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None, heard: int
+    ) -> np.ndarray:
         """Events of one look, which ends with sample `heard`; (0 or 1,) EVENT without id.
 
         The net names the bass that chords usually have, the lowest pitches the one

@@ -93,5 +93,7 @@ def classes(levels: np.ndarray) -> np.ndarray:
 def lowest(levels: np.ndarray) -> int:
     """Pitch class of the bass of a look: of what stands out at the bottom the strongest, and of equals the lower."""
     low = levels[HIGH[1] - HIGH[0] :]
-    inner = np.where((low[1:-1] >= low[:-2]) & (low[1:-1] >= low[2:]), low[1:-1], 0) - FALL * np.arange(len(low) - 2)
+    inner = np.where((low[1:-1] >= low[:-2]) & (low[1:-1] >= low[2:]), low[1:-1], 0) - FALL * np.arange(
+        len(low) - 2
+    )
     return int(LOW[0] + 1 + inner.argmax()) % 12
