@@ -282,7 +282,6 @@ class Engine:
 
     def compile(self) -> None:
         """Have the machine code ready, from the cache or anew."""
-        listen_step(self.listening)
         ring_read(self.listening.events, self._out)
         ring_read(self.listening.heard, self._heard)
         self.words[STOP] = 1

@@ -262,7 +262,7 @@ def beat_step(state, x, out):
     `time`; what is heard of it is used for the next.  Realtime: O(n), no
     allocation; the work is done every FRAME samples.
     """
-    n = 0
+    n = np.int64(0)  # a literal would have all it passes through compiled twice
     for k in range(len(x)):
         state.clock[CLOCK] += HOP
         if state.params[0].enabled == 0:

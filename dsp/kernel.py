@@ -3,7 +3,9 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import update_wrapper
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import llvmlite
@@ -11,7 +13,6 @@ import numba
 import numpy as np
 from platformdirs import user_cache_path
 
-KERNELS: list[Any] = []  # every compiled function; tests read the machine code of each
 FLOORS = ("dsp", "models", "bridge")
 
 
@@ -34,6 +35,44 @@ def cache_path() -> Path:
 numba.config.CACHE_DIR = str(cache_path())  # type: ignore[attr-defined]
 
 
+class Kernel:
+    """A compiled function of the audio path; `kernel` makes one.
+
+    Numba lays a shell around what it compiles, for calls from Python and from C.
+    Around a state of a hundred arrays a shell takes a second to compile, most
+    functions in it a tenth of that. So there are two, each with a cache of its own:
+    the one that Python calls, and a bare one that other kernels call and take in.
+    """
+
+    def __init__(self, function: Callable, options: dict[str, Any]) -> None:
+        update_wrapper(self, function)
+        self.py_func = function
+        bare = FunctionType(function.__code__, function.__globals__, function.__name__)
+        bare.__qualname__, bare.__module__ = f"{function.__qualname__}.bare", function.__module__
+        options = options | {"cache": True, "no_cfunc_wrapper": True}
+        self._bare = numba.njit(**options, no_cpython_wrapper=True)(bare)
+        self._called = numba.njit(**options)(function)
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self._bare._numba_type_
+
+    @property
+    def targetoptions(self) -> dict[str, Any]:
+        return dict(self._bare.targetoptions)
+
+    @property
+    def signatures(self) -> list[Any]:
+        """Of all that has been compiled here, one for each set of types."""
+        return list(dict.fromkeys([*self._called.signatures, *self._bare.signatures]))
+
+    def __call__(self, *args: Any) -> Any:
+        return self._called(*args)
+
+
+KERNELS: list[Kernel] = []  # tests read the machine code of each
+
+
 def kernel(
     function: Callable | None = None, *, fastmath: bool | set[str] = False, views: bool = False
 ) -> Any:
@@ -48,9 +87,9 @@ def kernel(
     `views` has it on, for the few that make arrays of bare addresses with `carray`.
     """
 
-    def compile_(f: Callable) -> Any:
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, _nrt=views)(f)
-        KERNELS.append(compiled)
-        return compiled
+    def compile_(f: Callable) -> Kernel:
+        options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath, "_nrt": views}
+        KERNELS.append(Kernel(f, options))
+        return KERNELS[-1]
 
     return compile_(function) if function is not None else compile_

@@ -490,7 +490,7 @@ def line_step(state, x, out):
     for lags in (state.sound, state.news):
         lags.params[0].shortest = p.shortest
         lags.params[0].longest = p.longest
-    n = 0
+    n = np.int64(0)  # a literal would have all it passes through compiled twice
     for hop in range(x.shape[0]):
         now = state.clock[0] // HOP
         state.clock[0] += HOP

@@ -301,7 +301,7 @@ def poly_step(state, x, out):
     a frame of the net every 8 ms, no allocation.
     """
     p, tones = state.params[0], state.tones
-    n = 0
+    n = np.int64(0)  # a literal would have all it passes through compiled twice
     for k in range(len(x)):
         state.clock[0] += HOP
         now = state.clock[0]
