@@ -29,6 +29,8 @@ DEPARTURE = np.dtype(
         ("drum_channel", "i8"),  # 0..15, as on the wire
         ("note_channel", "i8"),
         ("chord_channel", "i8"),  # likewise, or -1
+        ("low_channel", "i8"),
+        ("split", "i8"),  # note below which notes are low
         ("bend_range", "f8"),  # [semitones]
         ("gate", "i8"),  # from a hit to its note-off [samples]
         ("curve", "f8"),
@@ -54,7 +56,9 @@ class Departure(NamedTuple):
     params: np.ndarray  # (1,) DEPARTURE
     clock: np.ndarray  # (1,) CLOCK, kept by the listening loop
     notes: np.ndarray  # (len(LABELS) + PADS,) int64, MIDI note of each label, then of the kit's pads
-    started: np.ndarray  # (16, 128) int64, when each key was last struck [samples]
+    started: np.ndarray  # (128,) int64, when each key was last struck [samples]
+    channel: np.ndarray  # (128,) int64, and on which channel
+    newest: np.ndarray  # (1,) int64, the key that was struck last
     bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
     scratch: np.ndarray  # (1,) MESSAGE
     ticks: ClockState
@@ -70,6 +74,7 @@ def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     p["drum_decision"], p["note_decision"] = decisions["drum"], decisions["note_on"]
     p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
     p["chord_channel"] = preset.midi.chord_channel - 1
+    p["low_channel"], p["split"] = preset.midi.low_channel - 1, preset.midi.split
     p["bend_range"], p["gate"] = preset.midi.bend_range, samples(preset.midi.gate_ms)
     p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
     notes = np.full(len(LABELS) + PADS, FREE_NOTE, np.int64)
@@ -84,7 +89,9 @@ def departure(preset: Preset) -> Departure:
         params,
         np.zeros(1, CLOCK),
         notes,
-        np.zeros((16, 128), np.int64),
+        np.zeros(128, np.int64),
+        np.full(128, preset.midi.note_channel - 1),
+        np.zeros(1, np.int64),
         np.zeros(16, np.int64),
         np.zeros(1, MESSAGE),
         clock_state(preset.clock),
@@ -200,21 +207,24 @@ def depart_step(state, events, box):
             n += send(box, state.scratch, due, kind, prompt, 0x90 | channel, note, velocity, e.id)
             n += send(box, state.scratch, off, kind, prompt, 0x80 | channel, note, 0, e.id)
         elif e.kind == NOTE_ON:
-            channel, note = p.note_channel, int(e.number)
+            note = int(e.number)
+            channel = p.low_channel if note < p.split else p.note_channel
             due = _due(state, e.time, e.emitted, p.note_decision)
             if state.bent[channel]:
                 n += send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, 0, 64, 0)
                 state.bent[channel] = 0
             velocity = velocity_byte(p, e.value)
             n += send(box, state.scratch, due, kind, prompt, 0x90 | channel, note, velocity, e.id)
-            state.started[channel, note] = e.time if p.constant else e.emitted
+            state.started[note] = e.time if p.constant else e.emitted
+            state.channel[note] = channel
+            state.newest[0] = note
         elif e.kind == NOTE_OFF:
-            channel, note = p.note_channel, int(e.number)
-            earliest = state.started[channel, note] + SHORTEST
+            note = int(e.number)
+            channel, earliest = state.channel[note], state.started[note] + SHORTEST
             due = _due(state, max(e.time, earliest), max(e.emitted, earliest), p.note_decision)
             n += send(box, state.scratch, due, kind, prompt, 0x80 | channel, note, 0, e.ref)
         elif e.kind == BEND:
-            channel = p.note_channel
+            channel = state.channel[state.newest[0]]
             wheel = int(round(8192 + 8192 * e.number / (100 * p.bend_range)))
             wheel = min(max(wheel, 0), 16383)
             due = _due(state, e.time, e.emitted, p.note_decision)
@@ -229,8 +239,16 @@ def depart_step(state, events, box):
 
 @kernel
 def announce_range(state, box, now):
-    """Tell the synthesiser how far a bend reaches: RPN 0 on the note channel."""
+    """Tell the synthesiser how far a bend reaches: RPN 0 on the channels of notes."""
     p, kind = state.params[0], state.clock[0].kind
-    status = CONTROL | p.note_channel
-    for control, value in ((101, 0), (100, 0), (6, int(p.bend_range)), (38, 0), (101, 127), (100, 127)):
-        send(box, state.scratch, now, kind, 1, status, control, value, 0)
+    for channel in (p.note_channel, p.low_channel):
+        if channel == p.note_channel or p.split > 0:
+            for control, value in (
+                (101, 0),
+                (100, 0),
+                (6, int(p.bend_range)),
+                (38, 0),
+                (101, 127),
+                (100, 127),
+            ):
+                send(box, state.scratch, now, kind, 1, CONTROL | channel, control, value, 0)

@@ -32,6 +32,7 @@ from dsp.pitch import (
     slow_step,
     tape_room,
 )
+from dsp.scale import EVERY, SCALES, drawn, scale_mask
 from dsp.settings import choice, number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, samples
@@ -51,6 +52,7 @@ class NoteSettings:
     high: float = number(
         84, 21, 108, "MIDI note", "highest note to listen for; one line is followed up to 96"
     )
+    scale: str = choice(EVERY, SCALES, "play what lies beside this scale as the nearest note in it")
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
@@ -100,6 +102,7 @@ PARAMS = np.dtype(
         ("patience", "f8"),  # hops an attack waits for a pitch
         ("fall", "f8"),  # of level within `fall_hops`, that ends a note [dB]
         ("fall_hops", "i8"),
+        ("scale", "i8"),  # bits, as `dsp.scale` has them
     ],
     align=True,
 )
@@ -119,6 +122,7 @@ HEARD = np.dtype(
 NOTE = np.dtype(
     [
         ("id", "i8"),  # of the note that sounds, 0 for none
+        ("played", "f8"),  # the note of the scale that is played for it
         ("midi", "f8"),  # its number; after its end, the number of its tail
         ("before", "f8"),  # number of the note before it, which may still ring
         ("since", "i8"),  # when it was emitted [samples]
@@ -178,9 +182,9 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
-    params["clear"] = 0.85 - 0.16 * daring
+    params["clear"] = 0.84 - 0.16 * daring
     params["low_clear"] = 0.0006
-    params["keen"] = 0.77
+    params["keen"] = 0.8
     params["rise"] = 5 - 4 * daring
     params["news"] = 5 - 4 * daring
     params["again"] = 8
@@ -193,7 +197,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["wait_ms"] = 7
     params["stay"] = 1
     params["low_stay"] = 0.005
-    params["settle"] = 13
+    params["settle"] = 10
     params["settle_swell"] = 4
     params["swelling"] = 4
     params["narrow"] = 0.02
@@ -211,6 +215,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     params["patience"] = 80
     params["fall"] = 7
     params["fall_hops"] = 38
+    params["scale"] = scale_mask(notes.scale)
     return params
 
 
@@ -427,11 +432,12 @@ def _begin(state, start, emitted, out, n):
     note, attack, sure, ids = state.note[0], state.attack[0], state.heard[0].sure, state.ids
     start = max(start, emitted - state.params[0].decision)
     if note.id > 0:
-        _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.midi, 0.0, sure)
+        _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.played, 0.0, sure)
         n += 1
     note.before = note.midi
     note.midi = np.floor(attack.midi + 0.5)
-    note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, note.midi, _velocity(attack.loud), sure)
+    note.played = drawn(state.params[0].scale, int(note.midi))
+    note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, note.played, _velocity(attack.loud), sure)
     note.since = note.bent = emitted
     note.smooth = attack.midi
     note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
@@ -465,7 +471,7 @@ def _hold(state, now, emitted, out, n):
         while back < PAST - 2 and level[(now - back) % PAST] < high - 3:
             back += 1
         end = max(emitted - back * HOP, emitted - p.decision)
-        _say(out, n, state.ids, note.id, end, emitted, NOTE_OFF, note.midi, 0.0, heard.sure)
+        _say(out, n, state.ids, note.id, end, emitted, NOTE_OFF, note.played, 0.0, heard.sure)
         note.id = note.ended = 0
         note.low = heard.loud
         attack.stay = attack.still = 0

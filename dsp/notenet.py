@@ -17,6 +17,7 @@ from dsp.kernel import kernel
 from dsp.net import FAST, dense, gru, rectify
 from dsp.stage import KernelStage, Spec
 from dsp.tones import BINS, CHANNELS, FRAME, PITCHES, SEMITONES, TonesState, relate, tones_hop, tones_state
+from dsp.touch import TOUCH
 from dsp.units import HOP
 
 FRAMES = 3  # that the convolution sees, the newest being the last
@@ -63,6 +64,8 @@ class NoteWeights(NamedTuple):
     threshold: np.ndarray  # (lags,) likelihood from which an onset is believed at its decision
     sure: np.ndarray  # (lags,) and from which it need not wait for a later one
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
+    touch: np.ndarray  # (lags, TOUCH) what tells how hard a note was struck
+    touch_bias: np.ndarray  # (lags,)
 
 
 class NoteNetState(NamedTuple):
@@ -125,6 +128,8 @@ def shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         "threshold": (s["lags"],),
         "sure": (s["lags"],),
         "over": (1,),
+        "touch.w": (s["lags"], TOUCH),
+        "touch.b": (s["lags"],),
     }
 
 
@@ -195,6 +200,8 @@ def note_weights(arrays: Mapping[str, np.ndarray]) -> NoteWeights:
         turned("threshold"),
         turned("sure"),
         turned("over"),
+        turned("touch.w"),
+        turned("touch.b"),
     )
 
 

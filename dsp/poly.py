@@ -15,10 +15,10 @@ from dsp.kernel import kernel
 from dsp.line import NoteSettings
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
+from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
     BINS,
-    BINS_A_PITCH,
     FRAME,
     LOWEST,
     PITCHES,
@@ -28,15 +28,13 @@ from dsp.tones import (
     tones_hop,
     tones_state,
 )
+from dsp.touch import touch
 from dsp.units import HOP, samples
 
 ROOM = 32  # most events a hop can bring
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
-SOFTEST = np.float32(0.01)
-OVERTONES = (0, 36, 57, 72)  # bins from a pitch to its first four
-QUIETEST, LOUDEST = np.float32(-60), np.float32(-6)  # level of a note of velocity 0 and 1 [dBFS]
 NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
 
 POLY_PARAMS = np.dtype(
@@ -45,6 +43,7 @@ POLY_PARAMS = np.dtype(
         ("decision", "i8"),  # [samples]
         ("lowest", "i8"),  # first and last row of the pitches that are listened for
         ("highest", "i8"),
+        ("scale", "i8"),  # bits, as `dsp.scale` has them
         ("early", "i8"),  # 1 where a head that is sure need not wait
         ("reluctance", "f4"),  # times the odds that a threshold asks for
         ("gate", "f4"),  # least power of what sounds
@@ -64,9 +63,9 @@ class PolyState(NamedTuple):
     threshold: np.ndarray  # (lags,) likelihood from which an onset is believed
     sure: np.ndarray  # (lags,) and from which it need not wait
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
-    unheard: np.ndarray  # (lags,) level a window misses that has seen a note for so long [dB]
     armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
+    played: np.ndarray  # (PITCHES,) the MIDI note that sounds for it
     began: np.ndarray  # (PITCHES,) when the newest note began [samples]
     sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
     rumour: np.ndarray  # (PAST, PITCHES) likelihood of an onset by the earliest head
@@ -79,6 +78,7 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["decision"] = samples(notes.decision_ms)
     params["lowest"] = max(0, int(np.ceil(notes.low)) - LOWEST)
     params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
+    params["scale"] = scale_mask(notes.scale)
     params["early"] = notes.early
     params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
     params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
@@ -88,9 +88,6 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
 def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> PolyState:
     """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors."""
     lags, tones = len(weights.lags), tones_state()
-    window = tones.middle_window
-    half = FRAME // 2  # of the rate, too
-    seen = [window[-(half * int(lag) + half // 2) :].sum() for lag in weights.lags]
     return PolyState(
         poly_params(notes),
         ids,
@@ -102,9 +99,9 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         weights.threshold.copy(),
         weights.sure.copy(),
         weights.over.copy(),
-        (20 * np.log10(window.sum() / np.array(seen))).astype(np.float32),
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
+        np.arange(PITCHES) + LOWEST,
         np.full(PITCHES, -(1 << 40)),
         np.zeros((PAST, PITCHES), np.float32),
         np.zeros((PAST, PITCHES), np.float32),
@@ -129,7 +126,7 @@ def _asked(learned, reluctance):
 
 
 @kernel
-def _write(event, ids, ref, time, now, kind, pitch, value, confidence):
+def _write(event, ids, ref, time, now, kind, note, value, confidence):
     ids[0] += 1
     event.id = ids[0]
     event.ref = ref
@@ -138,7 +135,7 @@ def _write(event, ids, ref, time, now, kind, pitch, value, confidence):
     event.kind = kind
     event.channel = 1
     event.label = -1
-    event.number = pitch + LOWEST
+    event.number = note
     event.value = value
     event.confidence = confidence
     return ids[0]
@@ -155,6 +152,15 @@ def _ended(state, pitch, now, frame):
 
 
 @kernel
+def _end(state, pitch, time, now, confidence, out, n):
+    """End the note of a pitch."""
+    note = state.played[pitch]
+    _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, note, np.float32(0), confidence)
+    state.id[pitch] = 0
+    return n + 1
+
+
+@kernel
 def _hold(state, now, frame, out, n):
     """End the notes that no longer sound."""
     most = n + ROOM // 2
@@ -165,9 +171,7 @@ def _hold(state, now, frame, out, n):
         still = max(sounded[frame % PAST, pitch], sounded[(frame - 1) % PAST, pitch])
         if still < over and state.began[pitch] + 2 * HOP < now:
             time = _ended(state, pitch, now, frame)
-            _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), still)
-            n += 1
-            state.id[pitch] = 0
+            n = _end(state, pitch, time, now, still, out, n)
     return n
 
 
@@ -189,24 +193,16 @@ def _started(state, pitch, lag, frame):
 
 
 @kernel
-def _velocity(power, pitch, unheard):
-    """How loud a note is, 0..1: the power at its first overtones."""
-    total = np.float32(1e-12)
-    for overtone in OVERTONES:
-        k = BINS_A_PITCH * pitch + 1 + overtone
-        if k < BINS:
-            total += power[k]
-    level = np.float32(10) * np.log10(total) + unheard
-    return min(max((level - QUIETEST) / (LOUDEST - QUIETEST), SOFTEST), np.float32(1))
-
-
-@kernel
 def _begin(state, pitch, time, now, velocity, confidence, out, n):
-    """Begin a note, and end the one that it strikes anew."""
-    if state.id[pitch]:
-        _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, pitch, np.float32(0), confidence)
-        n += 1
-    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, pitch, velocity, confidence)
+    """Begin a note, and end what it strikes anew: its own, and one that was drawn to the same note."""
+    note = drawn(state.params[0].scale, pitch + LOWEST)
+    for other in range(PITCHES):
+        if state.id[other] and (other == pitch or state.played[other] == note):
+            if time - state.began[other] < REFRACTORY:  # drawn together, they are one
+                return n
+            n = _end(state, other, time, now, confidence, out, n)
+    state.played[pitch] = note
+    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, note, velocity, confidence)
     state.began[pitch] = time
     return n + 1
 
@@ -218,8 +214,8 @@ def poly_frame(state, power, now, out, n):
     Parameters
     ----------
     state : PolyState
-    power : array, shape (BINS,)
-        What the middle window sees.
+    power : array, shape (WINDOWS, BINS)
+        Of that frame.
     now : int
         Clock at the end of the frame [samples].
     out : array of EVENT
@@ -229,16 +225,16 @@ def poly_frame(state, power, now, out, n):
     -----
     Realtime: O(pitches * lags), no allocation.
     """
-    p, said, lags = state.params[0], state.said, state.net.weights.lags
-    frame = state.clock[1]
+    p, said, weights = state.params[0], state.said, state.net.weights
+    lags, frame = weights.lags, state.clock[1]
     state.clock[1] += 1
     sounding, loud = said[len(lags)], np.float32(0)
     for k in range(BINS):
-        loud += power[k]
+        loud += power[1, k]
     for pitch in range(PITCHES):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
         state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
-    last, most = _head(lags, p.decision), n + ROOM - 2
+    last, most = _head(lags, p.decision), n + ROOM - 3
     n = _hold(state, now, frame, out, n)
     for row in range(last, -1, -1):
         if row < last and not p.early:
@@ -255,7 +251,8 @@ def poly_frame(state, power, now, out, n):
             if expected - state.began[pitch] < REFRACTORY or loud < p.gate:
                 continue
             time = max(expected, now - p.decision, 0)
-            velocity = _velocity(power, pitch, state.unheard[row])
+            told = said[len(lags) + 1, pitch]
+            velocity = touch(power, pitch, told, weights.touch[row], weights.touch_bias[row])
             n = _begin(state, pitch, time, now, velocity, likely, out, n)
     return n
 
@@ -268,11 +265,7 @@ def _silence(state, now, out, n):
         if state.id[pitch]:
             if n == most:
                 return n
-            _write(
-                out[n], state.ids, state.id[pitch], now, now, NOTE_OFF, pitch, np.float32(0), np.float32(1)
-            )
-            state.id[pitch] = 0
-            n += 1
+            n = _end(state, pitch, now, now, np.float32(1), out, n)
     state.asleep[0] = 1
     return n
 
@@ -315,7 +308,7 @@ def poly_step(state, x, out):
             continue
         relate(tones.power, tones.follower, tones.past, tones.inputs)
         notenet_frame(state.net, tones.inputs, state.said)
-        n = poly_frame(state, tones.power[1], now, out, n)
+        n = poly_frame(state, tones.power, now, out, n)
     return n
 
 

@@ -144,6 +144,19 @@ def test_vibrato_bends_one_note_and_does_not_break_it():
     assert len(kind(still, BEND)) == 0
 
 
+def test_what_lies_beside_the_scale_is_drawn_to_it_and_vibrato_stays():
+    t = np.arange(RATE) / RATE
+    wobble = hz(61 + 0.4 * np.sin(2 * np.pi * 5 * t) * (t > 0.3))
+    sound = np.concatenate([silence(0.3), saw(wobble, 1.0), silence(0.3)])
+    events, plain = heard(sound, NoteSettings(scale="C major")), heard(sound)
+    assert set(kind(plain, NOTE_ON)["number"]) == {61}
+    assert set(kind(events, NOTE_ON)["number"]) == set(kind(events, NOTE_OFF)["number"]) == {60}
+    for which in (NOTE_ON, NOTE_OFF):
+        np.testing.assert_array_equal(kind(events, which)["time"], kind(plain, which)["time"])
+    np.testing.assert_array_equal(kind(events, BEND)["number"], kind(plain, BEND)["number"])
+    assert len(kind(events, BEND)) > 10
+
+
 def test_a_steady_note_is_not_bent():
     assert len(kind(heard(np.concatenate([silence(0.1), saw(hz(57), 1.0), silence(0.2)])), BEND)) == 0
 

@@ -11,7 +11,8 @@ from dsp.line import NoteSettings
 from dsp.notenet import note_weights
 from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
 from dsp.stage import Spec
-from dsp.tones import BINS, FRAME, LOWEST, PITCHES
+from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS
+from dsp.touch import OVERTONES
 from dsp.units import HOP, samples
 from tests.contract import forbidden_calls, verify_contract
 from tests.noteweights import LAGS, random_arrays
@@ -35,7 +36,7 @@ class Listener:
         given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
         self.state = poly_state(self.settings, weights(), np.zeros(1, np.int64))
-        self.power = np.full(BINS, 10 ** (level / 10), np.float32)  # of each bin
+        self.power = np.full((WINDOWS, BINS), 10 ** (level / 10), np.float32)
         self.frame = 0
         self.events = np.zeros(0, EVENT)
 
@@ -75,16 +76,18 @@ def test_the_decision_chooses_the_head(decision: float, lag: int) -> None:
     assert (on["number"], on["channel"]) == (69, 1)
 
 
-@pytest.mark.parametrize("level", [-90, -50, -30, -20, 10])
-def test_velocity_is_the_level_at_the_overtones(level: float) -> None:
+@pytest.mark.parametrize("level", [-80, -40, -20, 10])
+@pytest.mark.parametrize("told", [-2.0, 0.0, 1.0])
+def test_velocity_is_what_the_head_that_decides_weighs(level: float, told: float) -> None:
     ear = Listener(level, sensitivity=0.9)
-    row = len(LAGS) - 1
+    row, own = LAGS.index(4), len(OVERTONES)  # of the middle window, the level at the pitch itself
+    felt = ear.state.net.weights
+    felt.touch[:], felt.touch_bias[:] = 0, 1
+    felt.touch[row, own], felt.touch[row, -1], felt.touch_bias[row] = 0.1, 0.05, 0.6
     ear.hear(20)
-    ear.hear(1, (LAGS.index(4), A4, SURE))
+    ear.hear(1, (row, A4, SURE), (SOUNDING + 1, A4, told))
     (on,) = ear.events
-    expected = level + 10 * np.log10(4) + ear.state.unheard[LAGS.index(4)]  # four overtones
-    np.testing.assert_allclose(on["value"], np.clip((expected + 60) / 54, 0.01, 1), atol=1e-4)
-    assert ear.state.unheard[0] > ear.state.unheard[row] >= 0  # who decides later has heard more
+    np.testing.assert_allclose(on["value"], np.clip(0.6 + 0.01 * level + 0.05 * told, 0.01, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 0, 1])
@@ -164,6 +167,30 @@ def test_only_the_range_is_listened_to() -> None:
     assert {round(float(e["number"])) for e in ear.events} == {60, 72}
     params = poly_params(NoteSettings(low=21, high=108))[0]
     assert (params["lowest"], params["highest"]) == (0, PITCHES - 1)
+
+
+def test_what_lies_beside_the_scale_is_drawn_to_it() -> None:
+    ear, row, c4 = Listener(scale="C major"), LAGS.index(4), 60 - LOWEST
+    ear.hear(10)
+    ear.play(c4 + 1)  # C#
+    ear.hear(20)
+    assert kinds(ear.events) == [(NOTE_ON, 60), (NOTE_OFF, 60)]
+    both = ear.hear(1, (row, c4, SURE), (row, c4 + 1, SURE))
+    assert kinds(both) == [(NOTE_ON, 60)]  # struck together they are one
+    ear.hear(10, (SOUNDING, c4, SURE))
+    again = ear.hear(1, (row, c4 + 1, SURE), (SOUNDING, c4, SURE))
+    assert kinds(again) == [(NOTE_OFF, 60), (NOTE_ON, 60)]  # and one that sounds is struck anew
+    assert again[0]["ref"] == both[0]["id"]
+    assert again[0]["time"] == again[1]["time"]
+
+
+def test_a_note_ends_as_it_began_though_the_scale_has_changed() -> None:
+    ear, row = Listener(scale="C major"), LAGS.index(4)
+    ear.hear(10)
+    (on,) = ear.hear(1, (row, 61 - LOWEST, SURE), (SOUNDING, 61 - LOWEST, SURE))
+    ear.state.params[...] = poly_params(NoteSettings(lines="many", decision_ms=40))
+    (off,) = ear.hear(20)
+    assert (off["ref"], off["number"]) == (on["id"], 60)
 
 
 def test_nothing_begins_in_silence() -> None:

@@ -253,6 +253,23 @@ def test_a_preset_chooses_notes_channels_gate_and_velocity(tmp_path: Path, ids: 
     assert [(m.channel, m.velocity) for _, m in timeline(path, "drums") if m.type == "note_on"] == [(2, 127)]
 
 
+def test_low_notes_have_a_track_and_a_channel_of_their_own(tmp_path: Path, ids: Iterator[int]) -> None:
+    preset = load("bass", ["midi.split=C3", "midi.low_channel=5"])
+    sink = SmfSink(path := tmp_path / "a.mid", preset)
+    for number, start in ((60, 1.0), (40, 1.5)):
+        on = say(ids, NOTE_ON, start, number=number, value=0.5, channel=1)
+        ref = int(on["id"][0])
+        sink.write(np.concatenate([on, say(ids, BEND, start + 0.1, ref=ref, number=50)]))
+        sink.write(say(ids, NOTE_OFF, start + 0.25, ref=ref, number=number))
+    sink.close(END)
+    assert presses(path, "notes") == [("note_on", 1.0, 60), ("note_off", 1.25, 60)]
+    assert presses(path, "low notes") == [("note_on", 1.5, 40), ("note_off", 1.75, 40)]
+    for track, channel in (("notes", 0), ("low notes", 4)):
+        said = [m for _, m in timeline(path, track) if not m.is_meta]
+        assert {m.channel for m in said} == {channel}
+        assert [m.pitch > 0 for m in said if m.type == "pitchwheel"] == [True, False]
+
+
 def test_a_midi_file_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(MidiError, match="no folder"):
         SmfSink(tmp_path / "none" / "a.mid")

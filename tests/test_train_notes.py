@@ -2,6 +2,7 @@
 """What the note ear learns from: scores, players, batches, and the sums of its weights."""
 
 import hashlib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dsp.units import RATE
 from models.train import scores
 from models.train.instruments import Invented, Sampled, multisamples, score
 from models.train.note_corpus import FRAMES, NOISES, PRE, TIME, Corpus, powers
-from models.train.scenes import NOTE, mastered, truth_of, worn
+from models.train.scenes import NOTE, air, claps, mastered, truth_of, worn
 from models.train.scores import AGAIN, Note, held, manner, pedalling, tidy
 from models.train.seal import SUMS, seal
 from models.train.studio import SECONDS
@@ -137,6 +138,18 @@ def test_rooms_and_amplifiers_move_no_onset() -> None:
         assert before < 0.05 * after
 
 
+@pytest.mark.parametrize("nothing", [air, claps])
+def test_what_holds_no_note_is_heard_all_the_same(
+    nothing: Callable[[np.random.Generator], np.ndarray],
+) -> None:
+    for seed in range(4):
+        x, again = (nothing(np.random.default_rng(seed)) for _ in range(2))
+        assert x.shape == (SECONDS * RATE,)
+        assert np.isfinite(x).all()
+        assert x.std() > 0
+        assert (x == again).all()
+
+
 def a_corpus(folder: Path) -> Corpus:
     """One shard: a line, and a scene in which nothing is played; then noise."""
     player, rng = Invented(np.random.default_rng(5), "keys"), np.random.default_rng(6)
@@ -162,6 +175,9 @@ def test_batches_tell_what_is_played(tmp_path: Path) -> None:
     assert struck.any((1, 2)).sum() > 12
     assert batch.sounding[struck].all()
     assert batch.struck.max() <= 1
+    assert np.mean(corpus.scenes[0].velocity) == pytest.approx(
+        0.5, abs=0.01
+    )  # softer or harder than the rest
     rows, frames, pitches = np.nonzero(struck[:, 8:-8])
     middle = batch.x[:, :, 1, :]  # levels in the middle window
     own, others = [], []

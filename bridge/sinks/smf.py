@@ -60,7 +60,7 @@ class SmfSink:
         self._pressed: dict[int, Sounding] = {}  # by the id of its note-on
         self._chords: list[Sounding] = []
         self._chord: list[Sounding] = []  # the one that sounds
-        self._bends: list[tuple[int, int, int]] = []  # (tick, id of its note, wheel)
+        self._bends: list[tuple[int, int, int]] = []  # (tick, channel, wheel)
         self._newest = 0  # sample
         self._save_at = FIRST_SAVE
         self._closed = False
@@ -96,7 +96,7 @@ class SmfSink:
             self._hits.append(Sounding(at, off, self._midi.drum_channel - 1, note, self._byte(event)))
         elif kind == NOTE_ON:
             note = min(127, max(0, round(number(event["number"]))))
-            channel = self._midi.note_channel - 1
+            channel = (self._midi.low_channel if note < self._midi.split else self._midi.note_channel) - 1
             self._pressed[int(event["id"])] = Sounding(at, at, channel, note, self._byte(event))
         elif kind == NOTE_OFF and (on := self._pressed.pop(int(event["ref"]), None)):
             self._notes.append(on._replace(stop=max(at, on.start + 1)))
@@ -105,9 +105,9 @@ class SmfSink:
             channel = self._midi.chord_channel - 1
             notes = voicing(int(event["number"]), int(event["label"]))
             self._chord = [Sounding(at, at, channel, note, CHORD_VELOCITY) for note in notes]
-        elif kind == BEND and int(event["ref"]) in self._pressed:
+        elif kind == BEND and (on := self._pressed.get(int(event["ref"]))):
             wheel = round(number(event["number"]) / 100 / self._midi.bend_range * CENTRE)
-            self._bends.append((at, int(event["ref"]), min(CENTRE - 1, max(-CENTRE, wheel))))
+            self._bends.append((at, on.channel, min(CENTRE - 1, max(-CENTRE, wheel))))
 
     def _byte(self, event: np.void) -> int:
         curve = self._velocity
@@ -126,10 +126,11 @@ class SmfSink:
         head = [(0, _named("earwire")), (0, mido.MetaMessage("set_tempo", tempo=TEMPO))]
         head.append((0, mido.MetaMessage("time_signature", numerator=4, denominator=4)))
         tracks = [_track(head, now)]
-        if notes:
-            channel = self._midi.note_channel - 1
-            first = [(0, _named("notes")), *((0, m) for m in bend_range(channel, self._midi.bend_range))]
-            tracks.append(_track([*first, *self._line(_without_overlap(notes), channel)], now))
+        for channel in sorted({on.channel for on in notes}):
+            own = [on for on in notes if on.channel == channel]
+            name = "notes" if channel == self._midi.note_channel - 1 else "low notes"
+            first = [(0, _named(name)), *((0, m) for m in bend_range(channel, self._midi.bend_range))]
+            tracks.append(_track([*first, *self._line(_without_overlap(own), channel)], now))
         if chords := [*self._chords, *_ended(self._chord, now)]:
             played = _keys(_without_overlap(chords))
             tracks.append(_track([(0, _named("chords")), *((t, m) for t, _, m in played)], now))
@@ -141,7 +142,7 @@ class SmfSink:
     def _line(self, notes: list[Sounding], channel: int) -> list[tuple[int, mido.Message]]:
         """Keys and wheel; the wheel is back in its middle before each new note."""
         said = _keys(notes)
-        said += [(tick, 1, _wheel(channel, wheel)) for tick, _, wheel in self._bends]
+        said += [(tick, 1, _wheel(channel, wheel)) for tick, on, wheel in self._bends if on == channel]
         said.sort(key=lambda item: item[:2])
         out: list[tuple[int, mido.Message]] = []
         bent = 0

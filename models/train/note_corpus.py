@@ -24,6 +24,7 @@ FRAMES = SECONDS * RATE // FRAME  # of one scene
 SCENES, NOISES = 9, 2  # of a shard
 TIME, PRE = 168, 80  # frames of an example, those only heard before
 ANEW = 50  # batches after which new shards are looked for
+DENSE = 250  # notes of a scene from which it is drawn less often
 FLOOR = np.float32(1e-11)
 LOWEST = 21  # MIDI number of the first pitch
 HZ = 27.5 * 2 ** ((np.arange(BINS) - 1) / 36)
@@ -71,7 +72,7 @@ class Scene(NamedTuple):
     onset: np.ndarray  # (notes,) frame
     end: np.ndarray  # (notes,) frame
     pitch: np.ndarray  # (notes,)
-    velocity: np.ndarray  # (notes,)
+    velocity: np.ndarray  # (notes,) harder or softer than the middle of the scene, which is 0.5
 
 
 class Batch(NamedTuple):
@@ -103,7 +104,8 @@ class Corpus:
             for one, truth in zip(heard, truths, strict=False):
                 assert truth.dtype == NOTE
                 frames, ends = truth["start"] // FRAME, truth["end"] // FRAME
-                self.scenes.append(Scene(one, frames, ends, truth["pitch"] - LOWEST, truth["velocity"]))
+                hard = np.clip(truth["velocity"] - truth["velocity"].mean() + 0.5, 0.02, 0.98)
+                self.scenes.append(Scene(one, frames, ends, truth["pitch"] - LOWEST, hard))
             self.noises += list(heard[len(truths) :])
             self._known.add(path)
 
@@ -133,7 +135,10 @@ class Corpus:
     def _excerpt(self, span: int) -> tuple[Scene, int, np.ndarray]:
         """A scene, its first frame, and what is heard from there on, often some semitones higher or lower."""
         rng = self.rng
-        scene, start = self.scenes[rng.integers(len(self.scenes))], int(rng.integers(0, FRAMES - span))
+        scene = self.scenes[rng.integers(len(self.scenes))]
+        while rng.random() > DENSE / max(len(scene.onset), 1):
+            scene = self.scenes[rng.integers(len(self.scenes))]
+        start = int(rng.integers(0, FRAMES - span))
         heard = scene.heard[start : start + span].astype(np.float32)
         up = int(rng.integers(-3, 4)) if rng.random() < 0.6 else 0
         if up:
@@ -157,7 +162,7 @@ class Corpus:
             span = pre + TIME
             scene, start, heard = self._excerpt(span)
             loud = float((10 ** heard[:, 1]).sum(1).mean()) + 1e-9
-            silent = rng.random() < 0.1  # only what is no note
+            silent = rng.random() < 0.16  # only what is no note
             beside = disturb = np.full((1, WINDOWS, BINS), -20, np.float32)
             under = over = 0.0
             if rng.random() < 0.15 and not silent:

@@ -11,6 +11,7 @@ from models.train.fit import averaged
 from models.train.note_corpus import TIME, Corpus
 from models.train.notenet import HIDDEN, LAGS, PAST, WIDE, NoteNet, Streaming, arrays_of
 from models.train.seal import seal
+from models.train.touch import fitted
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 100  # frames of the golden pair
@@ -28,6 +29,10 @@ def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
     arrays["threshold"] = np.array([THRESHOLD[lag] for lag in LAGS], np.float32)
     arrays["sure"] = np.array([SURE[lag] for lag in LAGS], np.float32)
     arrays["over"] = np.array([OVER], np.float32)
+    corpus = Corpus(work, 99)
+    felt = [fitted(corpus.scenes, lag) for lag in LAGS]
+    arrays["touch.w"] = np.stack([weights for weights, _ in felt])
+    arrays["touch.b"] = np.array([bias for _, bias in felt], np.float32)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "notes.npz", **arrays)
     streaming = Streaming(net).eval()
@@ -37,7 +42,7 @@ def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
         input_names=["x", "frames", "hidden", "all"], output_names=["y", "frames_", "hidden_", "all_"],
     )  # fmt: skip
     streaming.eval()  # the exporter may leave it training
-    x = np.concatenate(list(Corpus(work, 99).batch(-(-GOLDEN // TIME)).x))[:GOLDEN]
+    x = np.concatenate(list(corpus.batch(-(-GOLDEN // TIME)).x))[:GOLDEN]
     y = []
     with torch.no_grad():
         for frame in x:

@@ -20,7 +20,7 @@ HARMONICS = (-12, 0, 12, 19, 24, 28, 31, 34, 36, 38, 40)  # semitones above: hal
 NEIGHBOURS = (-24, -19, -12, -7, -2, -1, 0, 1, 2, 7, 12, 19, 24, 28)
 OUTPUTS = len(LAGS) + 2  # an onset for each lag, whether it sounds, how hard it was struck
 SOUNDING, VELOCITY = len(LAGS), len(LAGS) + 1
-KERNELS, LOCAL, NEAR, MIX, HIDDEN, WIDE, TOLD = 16, 48, 12, 48, 32, 48, 8
+KERNELS, LOCAL, NEAR, MIX, HIDDEN, WIDE, TOLD = 16, 48, 12, 48, 48, 48, 8
 PAST, WIDTH = 3, 7  # frames and bins of the convolution
 
 

@@ -27,7 +27,7 @@ from models.train.studio import SECONDS
 
 PLAN = Plan(steps=20_000, minutes=240, rate=3e-3, steady=0.7, warm=60, keep=0.997, steepest=0.5)
 WARM = 20  # frames of an example that are not judged
-LOSSES = 1, 0.5, 0.3  # weights of onsets, of what sounds, of velocity
+LOSSES = 1, 0.5, 1  # weights of onsets, of what sounds, of velocity
 
 
 def targets(struck: Any, sounding: Any, lags: tuple[int, ...]) -> tuple[Any, Any, Any]:

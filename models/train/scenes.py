@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 import soxr
-from scipy.signal import fftconvolve
+from scipy.signal import butter, fftconvolve, sosfilt
 
 from dsp.units import RATE
 from models.train import backing, scores
@@ -33,7 +33,43 @@ LINES = {
 ALONE = {"keys": 0.6, "guitar": 0.24, "organ": 0.06, "ensemble": 0.1}
 CHORDS = {"keys": 0.45, "guitar": 0.4, "organ": 0.07, "ensemble": 0.08}
 TUNES = {"winds": 0.35, "strings": 0.15, "guitar": 0.15, "keys": 0.15, "ensemble": 0.2}
-SPEAKERS = ("en-us+m3", "de+f2", "fr+m1", "it+f4", "pl+m2", "es+f1", "pt+m4", "sv+f3", "en-gb+m5", "nl+f5")
+SPEAKERS = tuple(
+    f"{tongue}+{voice}"
+    for tongue in (
+        "en-us",
+        "de",
+        "fr",
+        "it",
+        "pl",
+        "es",
+        "pt",
+        "sv",
+        "nl",
+        "cs",
+        "fi",
+        "hu",
+        "tr",
+        "ro",
+        "el",
+    )
+    for voice in (
+        "m1",
+        "m2",
+        "m3",
+        "m4",
+        "m5",
+        "m7",
+        "f1",
+        "f2",
+        "f3",
+        "f4",
+        "f5",
+        "croak",
+        "klatt2",
+        "whisper",
+    )
+)
+NOTHING = {"drums": 0.3, "talk": 0.35, "air": 0.2, "claps": 0.15}
 
 
 class Part(NamedTuple):
@@ -236,9 +272,41 @@ def speech(rng: Rng, speakers: tuple[str, ...] = SPEAKERS) -> np.ndarray:
     return np.resize(soxr.resample(x, rate, RATE), SIZE).astype(np.float32)
 
 
+def air(rng: Rng) -> np.ndarray:
+    """A room, wind, a fan, a tape: noise of any colour, in gusts, often over a mains hum."""
+    hz = np.fft.rfftfreq(SIZE, 1 / RATE) + 5
+    db = -rng.uniform(-2, 9) * np.log2(hz / 1000) + 60 * np.minimum(np.log2(hz / rng.uniform(10, 80)), 0)
+    for _ in range(rng.integers(0, 5)):  # what resonates
+        at, width = 2 ** rng.uniform(5.5, 13), 10 ** rng.uniform(-1.3, 0)
+        db += rng.uniform(-12, 18) * np.exp(-0.5 * (np.log2(hz / at) / width) ** 2)
+    shaped = np.fft.rfft(rng.standard_normal(SIZE)) * 10 ** (np.clip(db, -150, 60) / 20)
+    x = np.fft.irfft(shaped, SIZE)
+    turns = np.interp(np.arange(SIZE), np.linspace(0, SIZE, 60), rng.normal(0, rng.choice([0.5, 6]), 60))
+    x *= 10 ** (turns / 20) / np.sqrt(np.mean(x**2))
+    if rng.random() < 0.4:
+        turn = 2 * np.pi * rng.choice([50, 60]) / RATE * np.arange(SIZE)
+        hum = sum(rng.normal() * k ** -rng.uniform(0, 2) * np.sin(k * turn) for k in range(1, 9))
+        x += 10 ** (rng.uniform(-30, 0) / 20) * hum
+    return x
+
+
+def claps(rng: Rng) -> np.ndarray:
+    """Hands, steps, keys, rain: bursts without a pitch, from one now and then to an applause."""
+    x, rate = np.zeros(SIZE), 10 ** rng.uniform(0, 2.2)
+    edge = 2 ** rng.uniform(7, 12)
+    band = butter(1, [edge, min(edge * rng.uniform(2, 8), 20000)], "band", fs=RATE, output="sos")
+    last = 10 ** rng.uniform(-2.8, -1.2)
+    for start in rng.integers(0, SIZE - RATE, rng.poisson(SECONDS * rate)):
+        size = int(4 * last * RATE * rng.uniform(0.5, 1.5))
+        burst = rng.standard_normal(size) * np.exp(-np.arange(size) / (last * RATE))
+        x[start : start + size] += rng.lognormal(0, 0.6) * burst
+    return np.asarray(sosfilt(band, x))
+
+
 def noise(composer: Composer, rng: Rng) -> np.ndarray:
-    """What sounds and is no note: drums, or somebody talking in a room."""
-    if rng.random() < 0.7:
+    """What sounds and is no note: drums, or a talk, the air, or hands in a room."""
+    kind = _choice(NOTHING, rng)
+    if kind == "drums":
         return render(rearranged(next(composer.plays), rng), composer.kits, rng)[0]
-    x = speech(rng)
+    x = {"talk": speech, "air": air, "claps": claps}[kind](rng)
     return mastered(x, x, rng)
