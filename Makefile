@@ -9,10 +9,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.earwire-setup
 
 # jackd2, jack-capture, liblo-tools and ardour: what the tests play against, without a sound card.
+# puredata-core: the example patch runs in it.
 # dpf-source, g++ and pkg-config: the tests build a small VST3 of their own, since Debian packages none.
-DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config python3-venv
+DEBIAN := ardour dpf-source g++ jack-capture jackd2 liblo-tools libportaudio2 libsndfile1 make pkg-config puredata-core \
+	python3-venv
 
-.PHONY: setup system demo test lint lock bench train-drums train-notes clean
+.PHONY: setup system demo test lint lock bench train-drums train-notes train-beat train-chords clean
 
 setup: system $(STAMP)
 
@@ -77,6 +79,25 @@ train-notes: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.notes train $(NOTES) --device $(DEVICE)
 	$(BIN)/python -m models.train.notes export $(NOTES)
+
+# The ears for beats and for chords anew; DATA holds midi/ (models/weights/beat.md, chords.md).
+BEATS  ?= build/beats
+BANDS  := csound-soundfont fluidsynth fluid-soundfont-gm musescore-general-soundfont timgm6mb-soundfont
+train-beat: setup
+	@$(MAKE) --no-print-directory system DEBIAN="$(BANDS)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.beatnet render $(DATA) $(BEATS) --part {}
+	$(BIN)/python -m models.train.beatnet train $(BEATS) --device $(DEVICE)
+	$(BIN)/python -m models.train.beatnet export $(BEATS)
+
+HARMONY ?= build/harmony
+train-chords: setup
+	@$(MAKE) --no-print-directory system DEBIAN="$(BANDS)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
+	$(BIN)/python -m models.train.chordnet render $(DATA) $(HARMONY)
+	$(BIN)/python -m models.train.chordnet train $(HARMONY) --device $(DEVICE)
+	$(BIN)/python -m models.train.chordnet keys $(HARMONY)
+	$(BIN)/python -m models.train.chordnet export $(HARMONY)
 
 # One lock for every platform and Python; an address of an index has no place in it.
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --upgrade --no-header \

@@ -34,6 +34,9 @@ class ClockSettings:
         False, "send MIDI clock, 24 ticks a beat, that follows the beat; turns beat.enabled on"
     )
     transport: bool = switch(True, "send start, stop, continue and song position too")
+    link: bool = switch(
+        False, "lead an Ableton Link session too, on its own or with the clock; needs earwire[link]"
+    )
     offset_ms: float = number(
         0, -200, 200, "ms", "ticks this much later; below 0 earlier, for a slow follower"
     )

@@ -10,7 +10,8 @@ from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
 from bridge.preset import Preset
-from dsp.events import BEND, DRUM, LABELS, NOTE_OFF, NOTE_ON
+from bridge.voicing import CHORD_VELOCITY, VOICES, voicings
+from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON
 from dsp.hits import REFINE_MS
 from dsp.kernel import kernel
 from dsp.pads import PADS
@@ -18,6 +19,7 @@ from dsp.units import RATE, ms, samples
 
 SHORTEST = samples(1)  # a note sounds at least this long [samples]
 CONTROL, PITCH_WHEEL = 0xB0, 0xE0
+ID, CHANNEL = VOICES, VOICES + 1  # words of `chord`
 
 DEPARTURE = np.dtype(
     [
@@ -26,6 +28,7 @@ DEPARTURE = np.dtype(
         ("note_decision", "i8"),
         ("drum_channel", "i8"),  # 0..15, as on the wire
         ("note_channel", "i8"),
+        ("chord_channel", "i8"),  # likewise, or -1
         ("low_channel", "i8"),
         ("split", "i8"),  # note below which notes are low
         ("bend_range", "f8"),  # [semitones]
@@ -59,6 +62,8 @@ class Departure(NamedTuple):
     bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
     scratch: np.ndarray  # (1,) MESSAGE
     ticks: ClockState
+    voicings: np.ndarray  # (len(CHORDS), 12, VOICES) int64, notes of each chord over each bass, or -1
+    chord: np.ndarray  # (VOICES + 2,) int64, notes of the chord that is played, or -1; its id and channel
 
 
 def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +73,7 @@ def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     decisions = decision(preset)
     p["drum_decision"], p["note_decision"] = decisions["drum"], decisions["note_on"]
     p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
+    p["chord_channel"] = preset.midi.chord_channel - 1
     p["low_channel"], p["split"] = preset.midi.low_channel - 1, preset.midi.split
     p["bend_range"], p["gate"] = preset.midi.bend_range, samples(preset.midi.gate_ms)
     p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
@@ -89,6 +95,8 @@ def departure(preset: Preset) -> Departure:
         np.zeros(16, np.int64),
         np.zeros(1, MESSAGE),
         clock_state(preset.clock),
+        voicings(),
+        np.full(VOICES + 2, -1, np.int64),
     )
 
 
@@ -149,6 +157,24 @@ def _due(state, event_time, emitted, decision):
 
 
 @kernel
+def _play_chord(state, e, box):
+    """A chord in the place of the one before, at once: it is known late enough."""
+    p, n = state.params[0], 0
+    kind, due, chord = state.clock[0].kind, _due(state, e.time, e.emitted, 0), state.chord
+    for k in range(VOICES):
+        if chord[k] >= 0:
+            n += send(box, state.scratch, due, kind, 1, 0x80 | chord[CHANNEL], chord[k], 0, chord[ID])
+        chord[k] = state.voicings[int(e.number), max(e.label, 0), k] if p.chord_channel >= 0 else -1
+    chord[ID], chord[CHANNEL] = e.id, p.chord_channel
+    for k in range(VOICES):
+        if chord[k] >= 0:
+            n += send(
+                box, state.scratch, due, kind, 1, 0x90 | p.chord_channel, chord[k], CHORD_VELOCITY, e.id
+            )
+    return n
+
+
+@kernel
 def depart_step(state, events, box):
     """Hand over the MIDI of `events`, in order.
 
@@ -206,6 +232,8 @@ def depart_step(state, events, box):
                 box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0
             )
             state.bent[channel] = wheel != 8192
+        elif e.kind == CHORD:
+            n += _play_chord(state, e, box)
     return n
 
 

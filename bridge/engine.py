@@ -36,7 +36,7 @@ from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PATIENCE, PERIOD
 from dsp.bands import FRAME
-from dsp.events import EVENT, LEVEL, NOTE_OFF, NOTE_ON
+from dsp.events import CHORD, EVENT, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.hits import REFINED, hits_spare
 from dsp.kernel import kernel
 from dsp.units import HOP, RATE, samples
@@ -74,6 +74,8 @@ class Listening(NamedTuple):
     leave: np.ndarray  # semaphore of the outbox
     words: np.ndarray  # (WORDS,) int64
     clock: np.ndarray  # (2,) scratch for now_ns
+    chords: Ring  # EVENT, from the slow lane, to be played
+    chord: np.ndarray  # (1,) EVENT
 
 
 @kernel
@@ -101,6 +103,9 @@ def listen_step(listening):
     _follow_clock(listening)
     said, heard = hear_step(listening.hearing, listening.block[:n], listening.said)
     depart_step(listening.departure, listening.said[:said], listening.box)
+    if ring_read(listening.chords, listening.chord):
+        depart_step(listening.departure, listening.chord, listening.box)
+        post(listening.leave)
     ticks = clock_step(
         listening.departure.ticks,
         listening.departure.clock[0],
@@ -263,6 +268,8 @@ class Engine:
             leave,
             np.zeros(WORDS, np.int64),
             np.zeros(2, np.int64),
+            ring(64, EVENT),
+            np.zeros(1, EVENT),
         )
         self.words = self.listening.words
         self.pads = pads_of(state)
@@ -325,6 +332,12 @@ class Engine:
         if _empty(self.listening.heard):
             return self._heard[:0]
         return self._heard[: ring_read(self.listening.heard, self._heard)]
+
+    def play(self, events: np.ndarray) -> None:
+        """Have chords of the slow lane played, where the preset wants that."""
+        chords = events[events["kind"] == CHORD]
+        if len(chords):
+            ring_write(self.listening.chords, chords)
 
     def ending(self) -> np.ndarray:
         """Note-offs of what sounds when listening has ended."""
@@ -467,6 +480,7 @@ def transcribe(
             said, n = hear_step(state, heard, out)
             if said:
                 got.append(out[:said].copy())
+                slow.know(got[-1])
             got.extend(events for events, _ in slow.listen(state.heard[:n]))
         done += len(whole)
         if progress:

@@ -14,6 +14,7 @@ from dsp.events import (
     BEND,
     CHORD,
     CHORDS,
+    CHROMA,
     DRUM,
     EVENT,
     KEY,
@@ -30,6 +31,8 @@ from dsp.events import (
     TEMPO,
     TONICS,
     Label,
+    packed,
+    unpacked,
 )
 from dsp.units import RATE
 
@@ -56,6 +59,8 @@ class Field:
             return TONICS[int(value)] if 0 <= value < len(TONICS) else "N"
         if self.key == "key":
             return KEYS[int(number(value)) % len(KEYS)]
+        if self.key == "chroma":
+            return unpacked(int(value))
         if self.digits is None:
             return round(number(value))
         return round(number(value), self.digits) + 0.0  # no -0.0
@@ -69,6 +74,8 @@ class Field:
             event[self.column] = TONICS.index(said) if said in TONICS else -1
         elif self.key == "key":
             event[self.column] = KEYS.index(said)
+        elif self.key == "chroma":
+            event[self.column] = packed(said)
         elif self.column != "label" or self.key not in LABEL_KEYS:
             event[self.column] = said
         elif self.key == "label":
@@ -131,6 +138,7 @@ TABLE: dict[int, Row] = {
         (("/beat", "iiff", ("position", "beats", "bpm", "confidence")),),
     ),
     TEMPO: Row((*_TIME, _BPM, _CONFIDENCE), (("/tempo", "ff", ("bpm", "confidence")),)),
+    CHROMA: Row((*_TIME, Field("chroma", "ref")), (("/chroma", 12 * "f", ("chroma",)),)),
     LEVEL: Row((*_TIME, Field("level", "number", 2)), (("/level", "f", ("level",)),)),
 }
 
@@ -207,7 +215,8 @@ def osc(event: np.void, prefix: str = "/earwire", labels: Sequence[Label] = LABE
     told = said(event, RATE, labels)
     messages: list[Osc] = []
     for address, types, keys in TABLE[int(event["kind"])].osc:
-        arguments = [_TYPES[kind](told[key]) for kind, key in zip(types, keys, strict=True)]
+        values = [v for key in keys for v in (told[key] if isinstance(told[key], list) else (told[key],))]
+        arguments = [_TYPES[kind](value) for kind, value in zip(types, values, strict=True)]
         messages.append((prefix + address.format(label=told.get("label", "")), arguments))
     return messages
 

@@ -272,15 +272,22 @@ class Session:
         self._reload_if_changed()
 
     def _pass_on(self) -> None:
-        if len(events := self.engine.events()):
-            self._write(events)
-        while len(sound := self.engine.heard()):
+        while True:
+            sound = self.engine.heard()
+            if len(events := self.engine.events()):  # after the sound, so that none of it is unspoken of
+                self._write(events)
+                if self._slow:
+                    self._slow.put(events)
+            if not len(sound):
+                break
             if self.record is not None:
                 self.record.sound(sound)
             if self._slow:
                 self._slow.put(sound)
         if self._slow:
-            self._write(self._slow.events(self.engine.samples))
+            said = self._slow.events(self.engine.samples)
+            self.engine.play(said)
+            self._write(said)
 
     def _write(self, events: np.ndarray) -> None:
         if not len(events):

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from bridge.preset import Preset
-from dsp.events import EVENT
+from dsp.events import BEAT, EVENT
 
 FIRST_ID = 1 << 32  # ids of the slow lane, apart from the fast lane's
 
@@ -29,20 +29,20 @@ class SlowStage(Protocol):
         """Events of one hop, (hop,) float32, without ids."""
         ...
 
+    def know(self, events: np.ndarray) -> None:
+        """Take note of what the fast lane has said, (n,) EVENT."""
+        ...
+
     def reset(self) -> None: ...
 
 
 def stages(preset: Preset) -> list[SlowStage]:
     """The slow stages that a preset asks for."""
     found: list[SlowStage] = []
-    if preset.key.enabled:
-        from models.key import KeyStage
+    if preset.key.enabled or preset.chord.enabled or preset.chord.chroma:
+        from models.harmony import HarmonyStage
 
-        found.append(KeyStage(preset.key))
-    if preset.chord.enabled:
-        from models.chord import ChordStage
-
-        found.append(ChordStage(preset.chord))
+        found.append(HarmonyStage(preset.chord, preset.key))
     return found
 
 
@@ -61,6 +61,13 @@ class SlowLane:
         self._stages, self._ahead = list(stages), ahead
         self._waiting = [np.zeros(0, np.float32) for _ in self._stages]
         self._next = FIRST_ID
+
+    def know(self, events: np.ndarray) -> None:
+        """Take note of what the fast lane says of sound that is heard next, or not long ago."""
+        beats = events[events["kind"] == BEAT]
+        if len(beats):
+            for stage in self._stages:
+                stage.know(beats)
 
     def listen(self, heard: np.ndarray) -> list[tuple[np.ndarray, int]]:
         """Events of `heard`, (n,) float32 at 48 kHz, each batch with its stage's constant."""
@@ -89,7 +96,7 @@ class SlowThread:
 
     def __init__(self, lane: SlowLane) -> None:
         self._lane = lane
-        self._sound: SimpleQueue[np.ndarray | None] = SimpleQueue()
+        self._sound: SimpleQueue[np.ndarray | None] = SimpleQueue()  # or what the fast lane has said
         self._said: SimpleQueue[tuple[np.ndarray, int]] = SimpleQueue()
         self.late = 0
         self._thread = threading.Thread(target=self._run, name="slow", daemon=True)
@@ -97,10 +104,14 @@ class SlowThread:
 
     def _run(self) -> None:
         while (heard := self._sound.get()) is not None:
+            if heard.dtype == EVENT:
+                self._lane.know(heard)
+                continue
             for said in self._lane.listen(heard):
                 self._said.put(said)
 
     def put(self, heard: np.ndarray) -> None:
+        """Sound, (n,) float32, or events of the fast lane, (n,) EVENT, as they come."""
         self._sound.put(heard.copy())
 
     def events(self, now: int) -> np.ndarray:

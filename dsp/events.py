@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one record that leaves the engine, and the words it may say."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 EVENT = np.dtype(
     [
         ("id", "i8"),  # its own, counted from 1
-        ("ref", "i8"),  # the id it speaks of (drum, note_off, bend, refine), else 0
+        ("ref", "i8"),  # the id it speaks of (drum, note_off, bend, refine), else 0; of a chroma, all of it
         ("time", "i8"),  # when it sounded [samples since start]
         ("emitted", "i8"),  # newest input sample the decision depends on [samples since start]
         ("kind", "u1"),
@@ -24,7 +25,7 @@ EVENT = np.dtype(
     align=True,
 )
 
-(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD) = range(12)
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD, CHROMA) = range(13)
 
 KINDS = (
     "onset",
@@ -39,13 +40,29 @@ KINDS = (
     "beat",
     "tempo",
     "chord",
+    "chroma",
 )
 
 TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 KEYS = tuple(f"{tonic} {scale}" for scale in ("major", "minor") for tonic in TONICS)  # `number` of a KEY
-QUALITIES = ("maj", "min", "7", "maj7", "min7", "dim", "aug", "sus4", "sus2")
+DEGREES = {
+    "maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "min7": (0, 3, 7, 10),
+    "dim": (0, 3, 6), "aug": (0, 4, 8), "sus4": (0, 5, 7), "sus2": (0, 2, 7),
+}  # fmt: skip
+QUALITIES = tuple(DEGREES)
 CHORDS = (*(f"{root}:{quality}" for quality in QUALITIES for root in TONICS), "N")  # `number` of a CHORD
 NO_CHORD = len(CHORDS) - 1
+SHADES = 31  # a pitch class of a chroma is one of so many strong: twelve of them fit into one number
+
+
+def packed(chroma: Iterable[float]) -> int:
+    """Strengths of the twelve pitch classes, 0..1, as one whole number."""
+    return sum(round(SHADES * float(part)) << (5 * k) for k, part in enumerate(chroma))
+
+
+def unpacked(number: int) -> list[float]:
+    """The strengths that were `packed`."""
+    return [round(((number >> (5 * k)) & SHADES) / SHADES, 3) for k in range(len(TONICS))]
 
 
 class Label(NamedTuple):

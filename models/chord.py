@@ -1,166 +1,101 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The chord that sounds, and its bass note: a slow stage."""
+"""The chord that sounds, and its bass note: when the net's opinion is a change that is worth telling."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from dsp.events import CHORD, CHORDS, EVENT, NO_CHORD, QUALITIES, TONICS
+from dsp.events import CHORD, EVENT, NO_CHORD
 from dsp.settings import number, switch
-from dsp.units import RATE, note
+from dsp.units import RATE
+from models.chordnet import LAG, ROOTS
+from models.chroma import HOP, lowest
 
-HOP = 2048  # samples between two looks
-SIZE, BASS_SIZE = 8192, 16_384  # samples looked at, for chords and for the bass
-LOWEST, HIGHEST = 110.0, 1760.0  # where chords are looked for [Hz]
-BASS_LOWEST, BASS_HIGHEST = 38.0, 190.0
-SILENT = 1e-6  # power of a look in which nothing sounds
-OVERTONES = (
-    1.0,
-    0.0,
-    0.0,
-    0.0,
-    0.1,
-    0.0,
-    0.0,
-    0.25,
-    0.0,
-    0.0,
-    0.05,
-    0.0,
-)  # of one note, by semitones above it
-FIT = 14.0  # how much a better fit counts
-BASS = 2.5  # how much it counts that the bass plays the root
-STAY = 0.985  # how likely a chord sounds on from look to look
-FORGET = 0.4  # how much of the chroma before a look is kept
-NOISE = 0.5  # a fit below this is no chord
-SURE = 0.55  # a chord less likely is kept to itself
-# How often each is met: triads most.
-USUAL = {"maj": 1.0, "min": 0.9, "7": 0.12, "maj7": 0.12, "min7": 0.16}
-USUAL |= {"dim": 0.03, "aug": 0.015, "sus4": 0.05, "sus2": 0.04}
-DEGREES = {
-    "maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "min7": (0, 3, 7, 10),
-    "dim": (0, 3, 6), "aug": (0, 4, 8), "sus4": (0, 5, 7), "sus2": (0, 2, 7),
-}  # fmt: skip
+MARGIN = 0.04  # by so much a new chord must be likelier than the one that sounds
+SURE = 0.2  # what is less likely is kept to itself
+WAIT = 2  # looks into a beat after which its chord is named
+ALONE = 2 * RATE  # without a beat for so long, chords change when they will [samples]
+SURE_BASS = 0.3
+LOW_KEEPS = 0.75  # of what was lowest, a look
 
 
 @dataclass(frozen=True, slots=True)
 class ChordSettings:
     enabled: bool = switch(False, "say which chord sounds, and its bass note, when it changes")
     sensitivity: float = number(0.5, 0, 1, "", "0 says only what is clear, 1 follows every change")
+    on_beat: bool = switch(
+        False, "chords change on beats alone, as far as there are any; turns beat.enabled on"
+    )
+    chroma: bool = switch(False, "send how strong each of the twelve pitch classes sounds, 23 times a second")
 
 
-def templates() -> np.ndarray:
-    """Unit chroma of each row of CHORDS but the last, (rows, 12)."""
-    out = np.zeros((len(CHORDS) - 1, 12))
-    for row, (root, quality) in enumerate((r, q) for q in QUALITIES for r in range(len(TONICS))):
-        for degree in DEGREES[quality]:
-            for above, share in enumerate(OVERTONES):
-                out[row, (root + degree + above) % 12] += share * (1.0 if degree in (0, 3, 4, 7) else 0.8)
-    out -= out.mean(1, keepdims=True)
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
-
-
-class Chroma:
-    """How much of each pitch class sounds, from the peaks of a spectrum between two frequencies."""
-
-    def __init__(self, size: int, lowest: float, highest: float) -> None:
-        self._window = np.hanning(2 * size)[:size] ** 0.5 * np.minimum(1, np.arange(size, 0, -1) / (size / 8))
-        self._window = (self._window / self._window.sum()).astype(np.float32)
-        hz = np.fft.rfftfreq(size, 1 / RATE)
-        self._bins = np.flatnonzero((hz >= lowest) & (hz <= highest))
-        self._width = RATE / size
-        self._size = size
-
-    def peaks(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """MIDI note, fractional, and strength of each peak of the newest samples of x."""
-        power = np.abs(np.fft.rfft(x[-self._size :] * self._window)) ** 2 + 1e-20
-        left, here, right = (np.log(power[self._bins + k]) for k in (-1, 0, 1))
-        top = (here >= left) & (here > right)
-        left, here, right = left[top], here[top], right[top]
-        offset = 0.5 * (left - right) / (left - 2 * here + right - 1e-12)
-        hz = (self._bins[top] + offset) * self._width
-        return np.array([note(f) for f in hz]), np.exp(0.5 * here)
-
-
-class ChordStage:
-    """48 kHz sound in, a CHORD event whenever another chord sounds.
+class ChordFollower:
+    """What the net says of looks in, a CHORD event whenever another chord sounds.
 
     Notes
     -----
-    A forward filter over chords: each look weighs them by how well the chroma
-    of the newest 8192 samples fits, and by whether the bass plays their root.
-    `emitted` is the end of the look that settled it, `time` the look that first
-    spoke for it, half a window before its end.
-
-    References
-    ----------
-    A. Sheh, D. P. W. Ellis, "Chord segmentation and recognition using
-    EM-trained hidden Markov models", ISMIR 2003. Here templates take the place
-    of what was trained, and only the past is used.
+    `emitted` is the end of the look that settled it; `time` is LAG looks before
+    the one that first spoke for it, which is what the net was trained to speak of.
+    On beats, `time` is the beat, and its chord is told WAIT looks after them.
     """
 
-    hop = HOP
-    constant = (
-        RATE // 2
-    )  # a look takes half a millisecond; half a second late would be a stalled machine [samples]
-
     def __init__(self, settings: ChordSettings) -> None:
-        self.settings = settings
-        self._templates = templates()
-        self._roots = np.tile(np.arange(12), len(QUALITIES))
-        usual = np.repeat([USUAL[quality] for quality in QUALITIES], 12)
-        self._usual = np.append(usual, 0.5) / (usual.sum() + 0.5)
-        self._high, self._low = Chroma(SIZE, LOWEST, HIGHEST), Chroma(BASS_SIZE, BASS_LOWEST, BASS_HIGHEST)
+        self._settings = settings
         self.reset()
 
     def reset(self) -> None:
-        self._recent = np.zeros(BASS_SIZE, np.float32)
-        self._chroma, self._bass = np.zeros(12), np.zeros(12)
-        self._likely = self._usual.copy()
-        self._heard, self._said, self._best, self._since = 0, NO_CHORD, NO_CHORD, 0
+        self._said, self._best, self._since = NO_CHORD, NO_CHORD, 0
+        self._beats: deque[int] = deque()
+        self._beat = -ALONE
+        self._low = np.zeros(ROOTS)  # how often each was the lowest lately
+        self._sum, self._bass_sum = np.zeros(NO_CHORD + 1), np.zeros(ROOTS + 1)
 
-    def _fit(self) -> np.ndarray:
-        """Likelihood of the newest look under each row of CHORDS."""
-        high, strength = self._high.peaks(self._recent)
-        if np.sum(strength**2) < SILENT or len(high) < 2:
-            self._chroma *= FORGET
-            self._bass *= FORGET
-            return np.append(np.full(len(self._templates), 0.05), 1.0)
-        nearest = np.round(high)
-        weight = np.sqrt(strength) * np.cos(np.pi * (high - nearest)) ** 2
-        fresh = np.bincount(nearest.astype(int) % 12, weight, 12)
-        self._chroma = FORGET * self._chroma + (1 - FORGET) * fresh / max(fresh.sum(), 1e-9)
-        low, strength = self._low.peaks(self._recent)
-        fresh = np.zeros(12)
-        if len(low):
-            strength = strength * 10 ** (-0.02 * (low - low.min()))  # of a bass and its overtones, the bass
-            lowest = np.round(low[np.argmax(strength)])
-            fresh[int(lowest) % 12] = 1.0
-        self._bass = FORGET * self._bass + (1 - FORGET) * fresh
-        chroma = self._chroma - self._chroma.mean()
-        size = np.linalg.norm(chroma)
-        fit = self._templates @ (chroma / max(size, 1e-9))
-        clear = min(1.0, float(size) / (0.15 * np.sqrt(12) * max(self._chroma.mean(), 1e-9)))
-        chords = np.exp(FIT * clear * (fit - 1) + BASS * self._bass[self._roots])
-        return np.append(chords, np.exp(FIT * clear * (NOISE - 1)))
+    def beat(self, time: int) -> None:
+        """A beat falls at this sample."""
+        self._beats.append(time)
 
-    def listen(self, x: np.ndarray) -> np.ndarray:
-        """Events of one hop, (HOP,) float32; (0 or 1,) EVENT without id."""
-        self._heard += HOP
-        self._recent = np.concatenate([self._recent[HOP:], x])
-        self._likely = STAY * self._likely + (1 - STAY) * self._usual
-        self._likely *= self._fit() ** (0.25 + 0.5 * self.settings.sensitivity)
-        self._likely /= max(self._likely.sum(), 1e-30)
-        best = int(self._likely.argmax())
+    def look(
+        self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None, heard: int
+    ) -> np.ndarray:
+        """Events of one look, which ends with sample `heard`; (0 or 1,) EVENT without id.
+
+        The net names the bass that chords usually have, the lowest pitches the one
+        they have now: both count alike.
+        """
+        self._low *= LOW_KEEPS
+        if levels is not None:
+            self._low[lowest(levels)] += 1 - LOW_KEEPS
+        basses = np.append(basses[:-1] + self._low, basses[-1])
+        speaks = heard - LAG * HOP  # of then
+        if self._settings.on_beat:
+            while self._beats and self._beats[0] <= speaks - HOP // 2:
+                self._beat = self._beats.popleft()
+                self._sum[:], self._bass_sum[:] = 0, 0
+            self._sum += chords
+            self._bass_sum += basses
+            if speaks - self._beat < ALONE:
+                looks = round((speaks - self._beat) / HOP)
+                if looks != WAIT:
+                    return np.zeros(0, EVENT)
+                total = self._sum.sum()
+                return self._change(self._sum / total, self._bass_sum / total, self._beat, heard)
+        best = int(chords.argmax())
         if best != self._best:
-            self._best, self._since = best, self._heard
-        confidence = float(self._likely[best])
-        if best == self._said or confidence < SURE:
+            self._best, self._since = best, speaks - HOP // 2
+        return self._change(chords, basses, self._since, heard)
+
+    def _change(self, chords: np.ndarray, basses: np.ndarray, time: int, heard: int) -> np.ndarray:
+        best = int(chords.argmax())
+        margin = 2 * MARGIN * (1 - self._settings.sensitivity)
+        if best == self._said or chords[best] < max(SURE, chords[self._said] + margin):
             return np.zeros(0, EVENT)
         self._said = best
+        bass = int(basses[:-1].argmax())
+        if basses[bass] < SURE_BASS:
+            bass = best % ROOTS
         event = np.zeros(1, EVENT)
-        event["kind"], event["number"], event["confidence"] = CHORD, best, confidence
-        bass = int(self._bass.argmax()) if self._bass.max() > 0.3 else self._roots[best % len(self._roots)]
+        event["kind"], event["number"], event["confidence"] = CHORD, best, chords[best]
         event["label"] = -1 if best == NO_CHORD else bass
-        event["time"], event["emitted"] = max(0, self._since - SIZE // 2), self._heard
+        event["time"], event["emitted"] = max(0, time), heard
         return event

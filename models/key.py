@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The key of the music, from how much of each pitch class has sounded lately: a slow stage."""
+"""The key of the music, from the chords, basses and pitches that have sounded lately."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,17 @@ import numpy as np
 
 from dsp.events import EVENT, KEY
 from dsp.settings import number, switch
-from dsp.units import RATE, note
+from dsp.units import RATE
+from models.chordnet import ChordNet, degrees
+from models.chroma import HOP, classes
 
-HOP = 4800  # samples between two looks
-SIZE = 16_384  # samples looked at
-LOWEST, HIGHEST = 130.8, 2093.0  # four octaves from C3, where a bin is narrower than a semitone [Hz]
-SURE = 10.0  # seconds of tonal sound after which evidence counts in full
-SAID = 0.15  # a key less sure than this is kept to itself
-FLAT = 0.1  # a chroma that varies by less of its mean is noise
-HOLD = 10  # looks that must agree before a key is said
-
-# How well each degree of the scale fits a key, by listeners.
-MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+STEP = HOP / RATE  # from look to look [s]
+EVERY = 12  # looks between two judgements
+HOLD = 4  # judgements that must agree before a key is said
+MIND = 8  # and before another one is
+SAID = 0.35  # a key less sure than this is kept to itself
+SURER = 0.25  # a key is said again when it is surer, or less sure, by this
+FADED = 0.3  # of what is remembered, what need have sounded lately [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,75 +28,71 @@ class KeySettings:
     )
 
 
-class KeyStage:
-    """48 kHz sound in, a KEY event whenever the key has changed for good.
+class Memory:
+    """How much of the time each chord, bass and pitch class has sounded lately.
+
+    Parameters
+    ----------
+    memory_s
+        After so long a sound counts a third [s].
+    """
+
+    def __init__(self, memory_s: float) -> None:
+        self._keep = float(np.exp(-STEP / memory_s))
+        self._sums = np.zeros(0)
+        self.heard = 0.0  # for how long anything has, less what is forgotten [s]
+
+    def add(self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None) -> None:
+        """One more look: what `ChordNet.look` said, and what it was given; None in silence."""
+        self.heard *= self._keep
+        if len(self._sums):
+            self._sums *= self._keep
+        if levels is None:
+            return
+        fresh = np.concatenate([chords[:-1], basses[:-1], classes(levels)])
+        self._sums = self._sums + fresh if len(self._sums) else fresh.astype(float)
+        self.heard += STEP
+
+    def inputs(self) -> np.ndarray:
+        """What `ChordNet.key` asks for."""
+        mean = self._sums * STEP / self.heard
+        return degrees(mean[:-24], mean[-24:-12], mean[-12:], self.heard)
+
+
+class KeyFollower:
+    """Looks in, a KEY event whenever the key has changed for good, or is surer than it was.
 
     Notes
     -----
-    Each look speaks of the 16384 samples that end with it: nothing newer is
-    known, and `emitted` is the end of the look. `time` is the same: a key has no onset.
-
-    References
-    ----------
-    C. L. Krumhansl, "Cognitive Foundations of Musical Pitch", Oxford 1990: the
-    key profiles (table 2.1). We correlate a decaying sum of the chroma with them
-    where the book correlates the notes' durations.
+    `time` is `emitted`, the end of the look that settled it: a key has no onset.
     """
 
-    hop = HOP
-    constant = RATE  # a look takes milliseconds; a whole second late would be a stalled machine [samples]
-
-    def __init__(self, settings: KeySettings) -> None:
-        self.settings = settings
-        self._window = np.hanning(SIZE).astype(np.float32)
-        hz = np.fft.rfftfreq(SIZE, 1 / RATE)
-        self._bins = np.flatnonzero((hz >= LOWEST) & (hz <= HIGHEST))
-        pitch = np.array([note(f) for f in hz[self._bins]])
-        nearest = np.round(pitch)
-        self._class = nearest.astype(int) % 12
-        weight = np.cos(np.pi * (pitch - nearest)) ** 2  # a bin between two semitones is neither's
-        self._weight = weight / np.bincount(self._class, weight, 12)[self._class]  # noise favours no class
-        profiles = [np.roll(p, k) for p in (MAJOR, MINOR) for k in range(12)]
-        centred = np.array(profiles) - np.mean(profiles, axis=1, keepdims=True)
-        self._profiles = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    def __init__(self, settings: KeySettings, net: ChordNet) -> None:
+        self._settings, self._net = settings, net
         self.reset()
 
     def reset(self) -> None:
-        self._recent = np.zeros(SIZE, np.float32)
-        self._chroma = np.zeros(12)
-        self._tonal = 0.0  # seconds of evidence
-        self._heard = 0
-        self._best, self._held, self._said = -1, 0, -1
+        self._memory = Memory(self._settings.memory_s)
+        self._looks, self._best, self._held, self._said, self._sure = 0, -1, 0, -1, 0.0
 
-    def listen(self, x: np.ndarray) -> np.ndarray:
-        """Events of one hop, (HOP,) float32; (0 or 1,) EVENT without id."""
-        self._heard += HOP
-        self._recent = np.concatenate([self._recent[HOP:], x])
-        power = np.abs(np.fft.rfft(self._recent * self._window)) ** 2
-        around = power[self._bins]
-        peak = (around >= power[self._bins - 1]) & (around >= power[self._bins + 1])
-        weight = np.where(peak, np.sqrt(around), 0.0) * self._weight
-        total = weight.sum()
-        step = HOP / RATE
-        keep = np.exp(-step / self.settings.memory_s)
-        self._chroma *= keep
-        self._tonal *= keep
-        if total > 1e-3:  # about -70 dBFS
-            self._chroma += np.bincount(self._class, weight, 12) / total * step
-            self._tonal += step
-        centred = self._chroma - self._chroma.mean()
-        size = np.linalg.norm(centred)
-        if size < FLAT * np.sqrt(12) * self._chroma.mean() or self._tonal < step:
+    def look(
+        self, chords: np.ndarray, basses: np.ndarray, levels: np.ndarray | None, heard: int
+    ) -> np.ndarray:
+        """Events of one look, which ends with sample `heard`; (0 or 1,) EVENT without id."""
+        self._memory.add(chords, basses, levels)
+        self._looks += 1
+        if self._looks % EVERY or levels is None or self._memory.heard < FADED:
             return np.zeros(0, EVENT)
-        fit = self._profiles @ (centred / size)
-        first, second = np.argsort(fit)[:-3:-1]
-        confidence = float(np.clip((fit[first] - fit[second]) * 5, 0, 1) * min(1.0, self._tonal / SURE))
-        self._held = self._held + 1 if first == self._best else 0
-        self._best = int(first)
-        if self._held < HOLD or self._best == self._said or confidence < SAID:
+        likely = self._net.key(self._memory.inputs())
+        best = int(likely.argmax())
+        self._held = self._held + 1 if best == self._best else 1
+        self._best, sure = best, float(likely[best])
+        new = best != self._said and self._held >= (HOLD if self._said < 0 else MIND)
+        surer = best == self._said and abs(sure - self._sure) >= SURER
+        if sure < SAID or not (new or surer):
             return np.zeros(0, EVENT)
-        self._said = self._best
+        self._said, self._sure = best, sure
         event = np.zeros(1, EVENT)
-        event["kind"], event["number"], event["label"], event["confidence"] = KEY, self._best, -1, confidence
-        event["time"] = event["emitted"] = self._heard
+        event["kind"], event["number"], event["label"], event["confidence"] = KEY, best, -1, sure
+        event["time"] = event["emitted"] = heard
         return event

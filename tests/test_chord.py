@@ -10,9 +10,26 @@ from bridge.errors import EarwireError
 from bridge.evaluate import pooled, score_chords, score_key
 from bridge.evaluate.truth import known_chords, known_keys
 from bridge.slow import SlowLane
-from dsp.events import CHORD, CHORDS, EVENT, KEY, KEYS, QUALITIES, TONICS
+from dsp.events import (
+    BEAT,
+    CHORD,
+    CHORDS,
+    CHROMA,
+    DEGREES,
+    EVENT,
+    KEY,
+    KEYS,
+    QUALITIES,
+    TONICS,
+    packed,
+    unpacked,
+)
 from dsp.units import RATE, hz
-from models.chord import DEGREES, ChordSettings, ChordStage, templates
+from models.chord import ChordSettings
+from models.chordnet import NAME, ChordNet, checked, load
+from models.drums import FOLDER, WeightsError, read
+from models.harmony import HarmonyStage
+from models.key import KeySettings
 
 ON = ChordSettings(enabled=True)
 
@@ -32,20 +49,30 @@ def strummed(name: str, seconds: float, bass: int | None = None) -> np.ndarray:
     return np.asarray(0.08 * x * np.minimum(1, t / 0.005), np.float32)
 
 
+def stage_of(settings: ChordSettings = ON) -> HarmonyStage:
+    return HarmonyStage(settings, KeySettings())
+
+
 def heard(x: np.ndarray, settings: ChordSettings = ON) -> np.ndarray:
-    said = [events for events, _ in SlowLane([ChordStage(settings)]).listen(x)]
+    said = [events for events, _ in SlowLane([stage_of(settings)]).listen(x)]
     return np.concatenate([np.zeros(0, EVENT), *said])
+
+
+# What else is no mistake: the triad below, and other names of the same notes.
+AS_WELL = {"maj7": ("maj", "7"), "sus4": ("sus2",)}
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_every_chord_by_itself(quality: str) -> None:
-    roots = TONICS[:4] if quality == "aug" else TONICS  # of the others each has three names
     right = bass = 0
-    for root in roots:
+    for root in TONICS:
         last = heard(strummed(f"{root}:{quality}", 1.2))[-1]
-        right += CHORDS[int(last["number"])] == f"{root}:{quality}"
+        names = [f"{root}:{kind}" for kind in (quality, *AS_WELL.get(quality, ()))]
+        if quality == "sus4":
+            names[1] = f"{TONICS[(TONICS.index(root) + 5) % 12]}:sus2"
+        right += CHORDS[int(last["number"])] in names
         bass += last["label"] == TONICS.index(root)
-    assert right >= len(roots) - 2 and bass >= 0.75 * len(roots)
+    assert right >= 10 and bass >= 9
 
 
 def test_changes_are_told_soon_and_stamped_where_they_were() -> None:
@@ -77,24 +104,76 @@ def test_silence_and_noise_are_no_chord() -> None:
 
 def test_the_past_alone_counts_and_cuts_change_nothing() -> None:
     x = np.concatenate([strummed(name, 1.0) for name in ("C:maj", "F:maj", "G:7", "C:maj")])
-    whole, lane, got = heard(x), SlowLane([ChordStage(ON)]), [np.zeros(0, EVENT)]
+    whole, lane, got = heard(x), SlowLane([stage_of()]), [np.zeros(0, EVENT)]
     for part in np.split(x, [100, 5000, 48_000, 77_777]):
         got += [events for events, _ in lane.listen(part)]
     np.testing.assert_array_equal(np.concatenate(got), whole)
     until = int(whole["emitted"][2])
     np.testing.assert_array_equal(heard(x[:until]), whole[:3])
-    stage = ChordStage(ON)
+    stage = stage_of()
     first = [stage.listen(part) for part in x[: 20 * stage.hop].reshape(-1, stage.hop)]
     stage.reset()
     again = [stage.listen(part) for part in x[: 20 * stage.hop].reshape(-1, stage.hop)]
     np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
 
 
-def test_templates_are_one_for_each_chord() -> None:
-    rows = templates()
-    assert rows.shape == (len(CHORDS) - 1, 12)
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1)
-    assert np.unique(rows.round(6), axis=0).shape[0] >= len(rows) - 20  # augmented chords share theirs
+def test_on_beats_chords_change_with_the_beat_alone() -> None:
+    settings = ChordSettings(enabled=True, on_beat=True)
+    x = np.concatenate([strummed(name, 1.05) for name in ("C:maj", "A:min", "F:maj", "G:maj")])
+    beats = np.zeros(9, EVENT)
+    beats["kind"], beats["time"] = BEAT, np.arange(9) * RATE // 2
+    lane, said = SlowLane([stage_of(settings)]), []
+    for at in range(0, len(x), RATE // 4):
+        now = beats[
+            (beats["time"] > at) & (beats["time"] <= at + RATE // 4) | (at == 0) & (beats["time"] == 0)
+        ]
+        lane.know(now)
+        said += [events for events, _ in lane.listen(x[at : at + RATE // 4])]
+    got = np.concatenate(said)
+    assert len(got) >= 3 and set(got["time"]) <= set(beats["time"])
+    assert ((got["emitted"] - got["time"]) / RATE < 0.36).all()
+    # Without beats they change when they will.
+    assert len(heard(x, settings)) >= 3
+
+
+def test_the_chroma_is_a_stream_of_twelve() -> None:
+    settings = ChordSettings(chroma=True)
+    said = heard(strummed("A:min", 2.0), settings)
+    assert set(said["kind"]) == {CHROMA} and len(said) == 2 * RATE // 2048
+    strong = np.array([unpacked(int(event["ref"])) for event in said[10:]])
+    assert strong.shape[1] == 12 and (strong.max(1) == 1).all()
+    assert set(np.argsort(strong.mean(0))[-3:]) == {9, 0, 4}
+    assert unpacked(packed(np.arange(12) / 11)) == pytest.approx(np.arange(12) / 11, abs=0.017)
+
+
+def test_the_net_at_work_is_the_net_that_was_trained() -> None:
+    golden, net = np.load(FOLDER / "chords.golden.npz"), ChordNet(load())
+    for x, chords, basses in zip(golden["x"], golden["chords"], golden["basses"], strict=True):
+        got = net.look(x)
+        np.testing.assert_allclose(got[0], chords, atol=1e-4)
+        np.testing.assert_allclose(got[1], basses, atol=1e-4)
+    np.testing.assert_allclose(net.key(golden["inputs"]), golden["keys"], atol=1e-4)
+
+
+@pytest.mark.parametrize("semitones", [1, 5, 11])
+def test_what_is_known_in_one_key_is_known_in_all(semitones: int) -> None:
+    chords = ("C:maj", "A:min", "F:maj", "G:maj")
+    moved = [TONICS[(TONICS.index(name[0]) + semitones) % 12] + name[1:] for name in chords]
+    high = heard(np.concatenate([strummed(name, 1.5) for name in moved]))
+    turned = [CHORDS[int(n)] for n in high["number"]]
+    assert [name for name in turned if name in moved] == moved and len(turned) <= 6
+
+
+@pytest.mark.parametrize("name", ["dense.b", "gru.w_hh", "mode.w", "sd"])
+def test_weights_of_another_net_are_refused(name: str) -> None:
+    arrays = read(FOLDER / NAME)
+    wrong = [np.zeros(7, np.float32), np.full_like(arrays[name], np.nan)]
+    for array in [*wrong, -arrays[name]] if name == "sd" else wrong:
+        with pytest.raises(WeightsError):
+            checked(arrays | {name: array})
+    del arrays[name]
+    with pytest.raises(WeightsError):
+        checked(arrays)
 
 
 def chords(*rows: tuple[float, float, str]) -> np.ndarray:

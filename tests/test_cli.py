@@ -19,7 +19,7 @@ from bridge.run import Meters
 from bridge.view import LiveView
 from tests.conftest import ROOT, command, environment
 
-COMMANDS = ("run", "transcribe", "kit", "demo", "devices", "presets", "doctor", "bench", "evaluate")
+COMMANDS = ("run", "transcribe", "tag", "kit", "demo", "devices", "presets", "doctor", "bench", "evaluate")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_every_command_explains_itself(name, capsys):
     assert cli.main([name, "--help"]) == 0
     out, err = capsys.readouterr()
     assert err == "" and out.startswith(f"usage: earwire {name}")
-    if name in ("run", "transcribe"):
+    if name in ("run", "transcribe", "tag"):
         assert "--preset" in out and "--set" in out
     if name not in ("run", "transcribe", "demo", "bench"):
         assert "--json" in out

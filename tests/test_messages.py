@@ -20,6 +20,7 @@ from dsp.events import (
     BEAT,
     BEND,
     CHORD,
+    CHROMA,
     DRUM,
     EVENT,
     KEY,
@@ -49,6 +50,8 @@ LINES = {
     '"confidence":0.97}',
     CHORD: '{"kind":"chord","id":31,"time":5.200000,"emitted":5.310000,"chord":"G:min7","bass":"Bb",'
     '"confidence":0.8}',
+    CHROMA: '{"kind":"chroma","id":32,"time":5.200000,"emitted":5.221333,'
+    '"chroma":[1.0, 0.0, 0.032, 0.0, 0.742, 0.0, 0.0, 0.903, 0.0, 0.129, 0.0, 0.484]}',
     TEMPO: '{"kind":"tempo","id":30,"time":4.230000,"emitted":4.230000,"bpm":120.02,"confidence":0.97}',
     LEVEL: '{"kind":"level","id":27,"time":1.200000,"emitted":1.200000,"level":-18.25}',
 }
@@ -64,6 +67,7 @@ OSC = {
     KEY: [("/e/key", ["A minor", 0.6])],
     BEAT: [("/e/beat", [1, 4, 120.02, 0.97])],
     CHORD: [("/e/chord", ["G:min7", "Bb", 0.8])],
+    CHROMA: [("/e/chroma", [1.0, 0.0, 0.032, 0.0, 0.742, 0.0, 0.0, 0.903, 0.0, 0.129, 0.0, 0.484])],
     TEMPO: [("/e/tempo", [120.02, 0.97])],
     LEVEL: [("/e/level", [-18.25])],
 }

@@ -8,12 +8,18 @@ from bridge.engine import transcribe
 from bridge.preset import load
 from bridge.slow import FIRST_ID, SlowLane, SlowThread
 from dsp.events import KEY, KEYS
-from models.key import KeySettings, KeyStage
+from models.chord import ChordSettings
+from models.harmony import HarmonyStage
+from models.key import KeySettings
 
 DEGREES = {
     "major": ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)),
     "minor": ((0, 3, 7), (5, 8, 12), (7, 11, 14), (0, 3, 7)),
 }
+
+
+def key_stage(settings):
+    return HarmonyStage(ChordSettings(), settings)
 
 
 def cadence(tonic, scale, seconds=12.0, rate=48_000):
@@ -35,14 +41,14 @@ def keys(events):
 @pytest.mark.parametrize("tonic", [0, 3, 6, 10])
 @pytest.mark.parametrize("scale", ["major", "minor"])
 def test_a_cadence_names_its_key(tonic, scale):
-    stage = SlowLane([KeyStage(KeySettings(enabled=True))])
+    stage = SlowLane([key_stage(KeySettings(enabled=True))])
     events = np.concatenate([e for e, _ in stage.listen(cadence(tonic, scale))])
     assert keys(events)[-1] == KEYS[tonic + 12 * (scale == "minor")]
     assert (events["confidence"] <= 1).all()
 
 
 def test_a_modulation_is_noticed():
-    lane = SlowLane([KeyStage(KeySettings(enabled=True, memory_s=6))])
+    lane = SlowLane([key_stage(KeySettings(enabled=True, memory_s=6))])
     sound = np.concatenate([cadence(0, "major", 16), cadence(6, "major", 24)])
     said = keys(np.concatenate([e for e, _ in lane.listen(sound)]))
     assert said[0] == "C major"
@@ -53,25 +59,25 @@ def test_a_modulation_is_noticed():
     "sound", [np.zeros(480_000), np.random.default_rng(0).standard_normal(480_000) * 0.1]
 )
 def test_silence_and_noise_have_no_key(sound):
-    assert SlowLane([KeyStage(KeySettings(enabled=True))]).listen(sound.astype(np.float32)) == []
+    assert SlowLane([key_stage(KeySettings(enabled=True))]).listen(sound.astype(np.float32)) == []
 
 
 def test_cuts_cannot_be_heard_nor_the_future():
     sound, rng = cadence(2, "minor"), np.random.default_rng(0)
-    whole = np.concatenate([e for e, _ in SlowLane([KeyStage(KeySettings())]).listen(sound)])
-    cut, lane = [], SlowLane([KeyStage(KeySettings())])
+    whole = np.concatenate([e for e, _ in SlowLane([key_stage(KeySettings(enabled=True))]).listen(sound)])
+    cut, lane = [], SlowLane([key_stage(KeySettings(enabled=True))])
     for block in np.split(sound, np.sort(rng.integers(0, len(sound), 40))):
         cut += [e for e, _ in lane.listen(block)]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
     end = int(whole["emitted"][0])
-    early = SlowLane([KeyStage(KeySettings())]).listen(sound[:end])
+    early = SlowLane([key_stage(KeySettings(enabled=True))]).listen(sound[:end])
     np.testing.assert_array_equal(np.concatenate([e for e, _ in early]), whole[:1])
 
 
 def test_a_live_lane_says_what_a_file_says_and_counts_what_is_late():
     sound = cadence(5, "major")
-    whole = np.concatenate([e for e, _ in SlowLane([KeyStage(KeySettings())]).listen(sound)])
-    live = SlowThread(SlowLane([KeyStage(KeySettings())]))
+    whole = np.concatenate([e for e, _ in SlowLane([key_stage(KeySettings(enabled=True))]).listen(sound)])
+    live = SlowThread(SlowLane([key_stage(KeySettings(enabled=True))]))
     for block in np.array_split(sound, 100):
         live.put(block)
     live.close()
@@ -82,7 +88,7 @@ def test_a_live_lane_says_what_a_file_says_and_counts_what_is_late():
 
 def test_transcription_holds_both_lanes_in_order():
     events = transcribe(iter([cadence(7, "major")]), 48_000, load("visuals")).events
-    assert keys(events) == ["G major"]
+    assert set(keys(events)) == {"G major"}
     assert (np.diff(events["emitted"]) >= 0).all()
     assert len(set(events["id"])) == len(events)
     assert (events["id"][events["kind"] == KEY] >= FIRST_ID).all()

@@ -30,6 +30,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("run", "listen, and play what is heard", preset=True),
     Command("transcribe", "turn sound files into MIDI files", preset=True),
+    Command("tag", "say tempo, key and chords of sound files"),
     Command("kit", "teach it your own drums", preset=True),
     Command("demo", "see what it does, with nothing plugged in"),
     Command("devices", "list inputs and MIDI ports, as run takes them"),
@@ -63,14 +64,14 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, f"{self.prog} --help says what it takes")
 
 
-def add_preset(parser: argparse.ArgumentParser) -> None:
-    """The options `preset_of` reads: --preset and --set."""
+def add_preset(parser: argparse.ArgumentParser, usual: str = "drums") -> None:
+    """The options `preset_of` reads: --preset, which is `usual` where it is left out, and --set."""
     parser.add_argument(
         "-p",
         "--preset",
-        default="drums",
+        default=usual,
         metavar="P",
-        help="a preset that comes with it, or a .toml file (default: drums; earwire presets lists them)",
+        help=f"a preset that comes with it, or a .toml file (default: {usual}; earwire presets lists them)",
     )
     parser.add_argument(
         "--set",

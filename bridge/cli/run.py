@@ -153,6 +153,10 @@ def _add_sinks(session: Any, args: argparse.Namespace) -> None:
                 session.teacher.place,
             )
         )
+    if preset.clock.link:
+        from bridge.sinks.link import LinkSink, joined
+
+        session.sinks.append(LinkSink(joined()))
     if args.record:
         from bridge.sinks.take import TakeSink
 

@@ -18,7 +18,11 @@ examples:
 The events are those that earwire run would have sent. The MIDI file carries when
 things sounded, without any of our delays.
 """
-ENDINGS = {".mid": (".mid", ".midi", ".smf"), ".jsonl": (".jsonl", ".ndjson", ".json", ".txt", ".log")}
+ENDINGS = {
+    ".lab": (".lab", ".txt"),
+    ".mid": (".mid", ".midi", ".smf"),
+    ".jsonl": (".jsonl", ".ndjson", ".json", ".txt", ".log"),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

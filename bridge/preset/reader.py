@@ -285,7 +285,8 @@ class Reader:
                 self.blamed("notes"),
                 f"notes.low, {preset.notes.low:g}, is not below notes.high, which is {preset.notes.high:g}",
             )
-        if preset.clock.enabled and not preset.beat.enabled:
+        wants = preset.clock.enabled or preset.clock.link or preset.chord.on_beat
+        if wants and not preset.beat.enabled:
             preset = dataclasses.replace(preset, beat=dataclasses.replace(preset.beat, enabled=True))
         if preset.velocity.low > preset.velocity.high:
             self.refuse(

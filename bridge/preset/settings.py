@@ -57,6 +57,9 @@ class VelocitySettings:
 class MidiSettings:
     drum_channel: int = number(10, 1, 16, "", "MIDI channel of drum hits")
     note_channel: int = number(1, 1, 16, "", "MIDI channel of notes and pitch bend")
+    chord_channel: int = number(
+        0, 0, 16, "", "MIDI channel that chords are played on, bass and all; 0 plays none"
+    )
     split: int = number(0, 0, 127, "MIDI note", "notes below it leave on the low channel; 0 splits nothing")
     low_channel: int = number(2, 1, 16, "", "MIDI channel of notes below the split")
     bend_range: int = number(2, 1, 48, "semitones", "how far a full pitch bend reaches, up and down")

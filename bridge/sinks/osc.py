@@ -16,13 +16,12 @@ from bridge.errors import OscError
 from bridge.messages import labels_of, osc
 from bridge.preset import osc_target
 from bridge.sinks import Say, say_on_stderr
+from bridge.sinks.wall import Wall
 from dsp.events import DRUM, LEVEL
-from dsp.units import RATE
 
 RETRY = 2.0  # between two attempts to find a host [s]
 REFUSALS = 4  # so often in a row it is no accident
 CALM = 10.0  # least time between two words about one target [s]
-DRIFT = 1e-5  # how fast the estimate of when sample 0 sounded may rise [s an event]
 
 
 class Target:
@@ -150,7 +149,7 @@ class OscSink:
             raise OscError(f"OSC: {error}") from None
         self._prefix, self._bundle, self._level = prefix.rstrip("/"), bundle, level
         self._labels, self._place = labels_of(notes or {}), place
-        self._origin: float | None = None  # when sample 0 sounded [s since 1970]
+        self._wall = Wall()
         self._closed = False
         self.targets = [Target(host, port, say) for host, port in addresses]
 
@@ -163,7 +162,7 @@ class OscSink:
 
     def write(self, events: np.ndarray) -> None:
         for event in events:
-            self._follow_clock(int(event["emitted"]))
+            self._wall.follow(int(event["emitted"]))
             if event["kind"] == LEVEL and not self._level:
                 continue
             for address, arguments in osc(event, self._prefix, self._labels):
@@ -182,15 +181,10 @@ class OscSink:
             for target in self.targets:
                 target.close()
 
-    def _follow_clock(self, emitted: int) -> None:
-        """An event was decided at `emitted`, so sample 0 sounded no later than this."""
-        newest = time.time() - emitted / RATE
-        self._origin = newest if self._origin is None else min(self._origin + DRIFT, newest)
-
     def _send(self, packet: OscMessage, at: int | None) -> None:
         data = packet.dgram
         if self._bundle:
-            sounded = time.time() if at is None or self._origin is None else self._origin + at / RATE
+            sounded = time.time() if at is None else self._wall.at(at)
             builder = OscBundleBuilder(sounded)  # type: ignore[arg-type]
             builder.add_content(packet)
             data = builder.build().dgram

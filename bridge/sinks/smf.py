@@ -12,7 +12,8 @@ from bridge.errors import MidiError
 from bridge.messages import labels_of, number, velocity_byte
 from bridge.preset import MidiSettings, Preset, VelocitySettings
 from bridge.sinks import Say, say_on_stderr
-from dsp.events import BEND, DRUM, NOTE_OFF, NOTE_ON
+from bridge.voicing import CHORD_VELOCITY, voicing
+from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON
 from dsp.units import RATE, samples
 
 PPQN = 960
@@ -57,6 +58,8 @@ class SmfSink:
         self._hits: list[Sounding] = []
         self._notes: list[Sounding] = []
         self._pressed: dict[int, Sounding] = {}  # by the id of its note-on
+        self._chords: list[Sounding] = []
+        self._chord: list[Sounding] = []  # the one that sounds
         self._bends: list[tuple[int, int, int]] = []  # (tick, channel, wheel)
         self._newest = 0  # sample
         self._save_at = FIRST_SAVE
@@ -97,6 +100,11 @@ class SmfSink:
             self._pressed[int(event["id"])] = Sounding(at, at, channel, note, self._byte(event))
         elif kind == NOTE_OFF and (on := self._pressed.pop(int(event["ref"]), None)):
             self._notes.append(on._replace(stop=max(at, on.start + 1)))
+        elif kind == CHORD and self._midi.chord_channel:
+            self._chords += _ended(self._chord, at)
+            channel = self._midi.chord_channel - 1
+            notes = voicing(int(event["number"]), int(event["label"]))
+            self._chord = [Sounding(at, at, channel, note, CHORD_VELOCITY) for note in notes]
         elif kind == BEND and (on := self._pressed.get(int(event["ref"]))):
             wheel = round(number(event["number"]) / 100 / self._midi.bend_range * CENTRE)
             self._bends.append((at, on.channel, min(CENTRE - 1, max(-CENTRE, wheel))))
@@ -123,6 +131,9 @@ class SmfSink:
             name = "notes" if channel == self._midi.note_channel - 1 else "low notes"
             first = [(0, _named(name)), *((0, m) for m in bend_range(channel, self._midi.bend_range))]
             tracks.append(_track([*first, *self._line(_without_overlap(own), channel)], now))
+        if chords := [*self._chords, *_ended(self._chord, now)]:
+            played = _keys(_without_overlap(chords))
+            tracks.append(_track([(0, _named("chords")), *((t, m) for t, _, m in played)], now))
         if self._hits:
             hits = _keys(_without_overlap(self._hits))
             tracks.append(_track([(0, _named("drums")), *((t, m) for t, _, m in hits)], now))
@@ -156,6 +167,11 @@ def _bent_here(said: list[tuple[int, int, mido.Message]], position: int) -> bool
             return True
         before -= 1
     return False
+
+
+def _ended(presses: list[Sounding], at: int) -> list[Sounding]:
+    """What sounded until a tick; what had only just begun is left out."""
+    return [press._replace(stop=at) for press in presses if at > press.start]
 
 
 def _tick(sample: int) -> int:

@@ -61,6 +61,12 @@ class Note(NamedTuple):
     velocity: int
 
 
+class Span(NamedTuple):
+    start: float  # [beats]
+    end: float
+    name: str
+
+
 class Song(NamedTuple):
     parts: dict[str, list[Note]]
     beats: int
@@ -81,12 +87,33 @@ class Songbook:
     def _beats_of(song: str) -> str:
         return song.rsplit("/", 1)[0] + "/beat_midi.txt"
 
+    def __len__(self) -> int:
+        return len(self._songs)
+
     def pick(self, rng: np.random.Generator) -> Song:
         """A song at random; beat 0 is its first downbeat."""
-        name = self._songs[rng.integers(len(self._songs))]
-        midi = mido.MidiFile(file=io.BytesIO(self._archive.read(name)))
-        table = np.loadtxt(io.BytesIO(self._archive.read(self._beats_of(name))), ndmin=2)
-        at = np.arange(len(table)) - int(np.argmax(table[:, 1] > 0))
+        return self.read(int(rng.integers(len(self._songs))))
+
+    def harmony(self, number: int) -> tuple[list[Span], list[Span]]:
+        """Chords and keys of a song, as annotated."""
+        folder, table, at = self._songs[number].rsplit("/", 1)[0], *self._table(number)
+        found = []
+        for file in ("chord_midi.txt", "key_audio.txt"):
+            rows = [line.split() for line in self._archive.read(f"{folder}/{file}").decode().splitlines()]
+            spans = [(np.interp([float(a), float(b)], table[:, 0], at), name) for a, b, name in rows]
+            found.append([Span(float(start), float(end), name) for (start, end), name in spans])
+        return found[0], found[1]
+
+    def _table(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the annotated beats, and each beat counted from the first downbeat."""
+        name = self._beats_of(self._songs[number])
+        table = np.loadtxt(io.BytesIO(self._archive.read(name)), ndmin=2)
+        return table, np.arange(len(table)) - int(np.argmax(table[:, 1] > 0))
+
+    def read(self, number: int) -> Song:
+        """One song; beat 0 is its first downbeat."""
+        midi = mido.MidiFile(file=io.BytesIO(self._archive.read(self._songs[number])))
+        table, at = self._table(number)
         parts: dict[str, list[Note]] = {}
         tempo = next((m.tempo for track in midi.tracks for m in track if m.type == "set_tempo"), 500_000)
         for track in midi.tracks:

@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The net that feels the beat, while it learns; `dsp.beatnet` is the same net at work."""
+"""The net that feels the beat, while it learns; `dsp.beatnet` is the same net at work.
 
-import sys
+    python -m models.train.beatnet render DATA WORK [--part P --count N]   # clips, as inputs and beats
+    python -m models.train.beatnet test DATA WORK    # clips of drummers and songs never trained on, as sound
+    python -m models.train.beatnet train WORK        # stops and goes on where it was
+    python -m models.train.beatnet export WORK
+
+DATA holds midi/groove.zip and midi/pop909.zip.
+"""
+
+import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +23,8 @@ from dsp.beatnet import LAG
 from dsp.pulse import FRAME, INPUTS
 from dsp.units import RATE
 from models.train.fit import Fit, ahead, averaged
-from models.train.plan import Plan
+from models.train.plan import Plan, options, planned
+from models.train.rhythm import render
 from models.train.seal import seal
 
 LAYER, MEMORY = 32, 40
@@ -65,8 +74,8 @@ def targets(beats: np.ndarray, frames: int) -> np.ndarray:
 class Clips:
     """What was rendered, more of it as it comes."""
 
-    def __init__(self, work: Path, seed: int) -> None:
-        self.work, self.rng = work, np.random.default_rng(seed)
+    def __init__(self, work: Path, seed: int, size: int = BATCH) -> None:
+        self.work, self.rng, self.size = work, np.random.default_rng(seed), size
         self.x: list[np.ndarray] = []
         self.y: list[np.ndarray] = []
         self._seen: set[str] = set()
@@ -87,13 +96,13 @@ class Clips:
         self._drawn += 1
         if self._drawn % ANEW == 0:
             self.look()
-        x, y = np.zeros((BATCH, LENGTH, INPUTS), np.float32), np.zeros((BATCH, LENGTH, 3), np.float32)
-        for row in range(BATCH):
+        x, y = (np.zeros((self.size, LENGTH, n), np.float32) for n in (INPUTS, 3))
+        for row in range(self.size):
             which = self.rng.integers(len(self.x))
             start = self.rng.integers(0, len(self.x[which]) - LENGTH)
             x[row], y[row] = self.x[which][start : start + LENGTH], self.y[which][start : start + LENGTH]
         half = x[:, :, : INPUTS // 2]
-        half += self.rng.normal(0, 0.15, (BATCH, 1, INPUTS // 2)).astype(np.float32)  # another colour
+        half += self.rng.normal(0, 0.15, (self.size, 1, INPUTS // 2)).astype(np.float32)  # another colour
         return torch.from_numpy(x), torch.from_numpy(y)
 
 
@@ -105,12 +114,12 @@ def losses_of(said: Tensor, y: Tensor) -> list[Tensor]:
     return [beat, (down * y[..., 2]).sum() / (y[..., 2].sum() + 1)]
 
 
-def train(work: Path, plan: Plan = PLAN, seed: int = 0) -> None:
-    """Learn from what is rendered, and more as it comes; the checkpoint is ``work/beat.pt``."""
-    clips = Clips(work, seed)
+def train(work: Path, plan: Plan, size: int, seed: int, name: str) -> None:
+    """Learn from what is rendered, and more as it comes; the checkpoint is ``work/NAME.pt``."""
+    clips = Clips(work, seed, size)
     while clips.look() < MOST_FEW:
         time.sleep(5)
-    fit = Fit(work / "beat.pt", BeatNet, plan, seed)
+    fit = Fit(work / f"{name}.pt", BeatNet, plan, seed)
     if fit.done == 0:
         fit.begin(np.concatenate([x.astype(np.float32) for x in clips.x[:MOST_FEW]]), 0.05)
 
@@ -150,8 +159,27 @@ def export(work: Path) -> None:
     seal(WEIGHTS, ("beat.npz", "beat.golden.npz"))
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "train":
-        train(Path(sys.argv[2]), PLAN._replace(minutes=float(sys.argv[3])))
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, count in (("render", 500), ("test", 24)):
+        one = verbs.add_parser(verb)
+        one.add_argument("data", type=Path)
+        one.add_argument("work", type=Path)
+        one.add_argument("--part", type=int, default=0, help="which of several at work, so that all differ")
+        one.add_argument("--count", type=int, default=count)
+    options(verbs.add_parser("train"), "beat", BATCH, PLAN)
+    verbs.add_parser("export").add_argument("work", type=Path)
+    args = parser.parse_args()
+    if args.verb in ("render", "test"):
+        render(args.data, args.work, args.part, args.count, test=args.verb == "test")
+    elif args.verb == "train":
+        train(args.work, planned(args, PLAN), args.batch, args.seed, args.name)
     else:
-        export(Path(sys.argv[2]))
+        export(args.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,6 @@
 import io
 import re
 import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from scipy.signal import butter, sosfilt
 
 from dsp.pulse import FRAME, INPUTS, pulse_state, pulse_step
 from dsp.units import HOP, RATE
-from models.train.backing import BASSES, CHORDS, MELODIES, Note, Songbook, bass_line, strummed
+from models.train.backing import BASSES, CHORDS, MELODIES, Note, Song, Songbook, bass_line, strummed
 from models.train.studio import TEST_DRUMMERS
 
 SECONDS = 30  # of one clip
@@ -85,7 +84,8 @@ def timeline(bpm: float, beats: int, rng: np.random.Generator) -> np.ndarray:
 class Score:
     """Notes with times, on their way to a MIDI file."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
         self._messages: list[tuple[float, mido.Message]] = []
         self._setup: list[mido.Message] = []
 
@@ -95,15 +95,18 @@ class Score:
         self._setup.append(mido.Message("control_change", channel=channel, control=7, value=loud))
 
     def play(self, channel: int, note: int, velocity: float, start: float, end: float) -> None:
-        if not 0.01 < start < SECONDS:
+        if not 0.01 < start < self.seconds:
             return
-        loud, end = int(np.clip(velocity, 10, 127)), min(end, SECONDS)  # what never ends is rendered for ever
+        loud, end = (
+            int(np.clip(velocity, 10, 127)),
+            min(end, self.seconds),
+        )  # what never ends is rendered for ever
         on = mido.Message("note_on", channel=channel, note=note, velocity=loud)
         off = mido.Message("note_off", channel=channel, note=note)
         self._messages += [(start, on), (max(end, start + 0.04), off)]
 
     def sound(self, bank: str, reverb: bool) -> np.ndarray:
-        """SECONDS of it at 48 kHz, by the instruments of a soundfont."""
+        """All of it at 48 kHz, by the instruments of a soundfont."""
         midi, track, last = mido.MidiFile(ticks_per_beat=500), mido.MidiTrack(), 0
         midi.tracks.append(track)
         track.extend(self._setup)
@@ -130,7 +133,7 @@ class Score:
             command += ["-o", "synth.dynamic-sample-loading=1", "-F", str(sound), bank, str(score)]
             subprocess.run(command, check=True, capture_output=True, timeout=60)
             x = sf.read(sound, dtype="float32", always_2d=True)[0].mean(1)
-        y = np.zeros(SECONDS * RATE, np.float32)
+        y = np.zeros(int(self.seconds * RATE), np.float32)
         y[: len(x)] = x[: len(y)]
         return y
 
@@ -138,9 +141,16 @@ class Score:
 class Timeline:
     """From beats of a score to seconds of a clip that begins anywhere in a bar."""
 
-    def __init__(self, bpm: float, metre: int, rng: np.random.Generator) -> None:
-        self.count = int(SECONDS * bpm / 60 * 1.3) + 8
-        self.waltz = metre == 4 and rng.random() < 0.12  # every fourth beat is left out
+    def __init__(
+        self,
+        bpm: float,
+        metre: int,
+        rng: np.random.Generator,
+        seconds: float = SECONDS,
+        waltzes: float = 0.12,
+    ) -> None:
+        self.count, self._seconds = int(seconds * bpm / 60 * 1.3) + 8, seconds
+        self.waltz = metre == 4 and rng.random() < waltzes  # every fourth beat is left out
         self.metre = 3 if self.waltz else metre
         self._bpm, self._at = bpm, timeline(bpm, self.count, rng)
         self._offset = int(rng.integers(0, self.metre))
@@ -152,9 +162,13 @@ class Timeline:
             if place >= 2.96:
                 return None
             beat = 3 * whole + place
-        beat -= self._offset
-        if beat < -0.1 or beat > self.count - 2:
+        if not -0.1 <= beat - self._offset <= self.count - 2:
             return None
+        return self.at(beat)
+
+    def at(self, beat: float) -> float:
+        """The same, of a beat that may lie before the clip or after it."""
+        beat -= self._offset
         if beat < 0:
             return float(self._at[0] + beat * 60 / self._bpm)
         return float(np.interp(beat, np.arange(len(self._at)), self._at))
@@ -162,7 +176,7 @@ class Timeline:
     def beats(self) -> np.ndarray:
         """(n, 2): time [s] and place in the bar, counted from 1."""
         places = (np.arange(len(self._at)) + self._offset) % self.metre + 1
-        return np.stack([self._at, places], 1)[self._at < SECONDS]
+        return np.stack([self._at, places], 1)[self._at < self._seconds]
 
 
 def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) -> None:
@@ -174,7 +188,7 @@ def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) ->
         without = [(36, 35), (42, 44, 22), HATS, (38, 40, 37), (51, 59, 53)][rng.integers(5)]
     swap = {42: 51, 22: 51} if rng.random() < 0.12 else {42: 46, 22: 46} if rng.random() < 0.1 else {}
     loose, shift = rng.choice([0.0, 0.0, 0.004]), rng.normal(0, 0.004)
-    pause = rng.uniform(0, SECONDS) if rng.random() < 0.15 else -9.0
+    pause = rng.uniform(0, score.seconds) if rng.random() < 0.15 else -9.0
     for turn in range(int(line.count * 4 / 3 / length) + 2):
         for beat, struck, velocity in bar.notes:
             time = line.where(beat + turn * length - begin)
@@ -189,8 +203,19 @@ def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) ->
 def accompanied(songs: Songbook, line: Timeline, score: Score, rng: np.random.Generator) -> None:
     """A song of POP909 by other instruments, at these beats."""
     song = songs.pick(rng)
-    first = 4 * int(rng.integers(0, max(song.beats // 4 - line.count // 4 - 2, 1)))
-    key, chords = int(rng.integers(-5, 6)), song.parts.get("PIANO", [])
+    arranged(song, excerpt(song, line, rng), int(rng.integers(-5, 6)), line, score, rng)
+
+
+def excerpt(song: Song, line: Timeline, rng: np.random.Generator) -> int:
+    """The first beat of a part of a song that fills the clip, if it is long enough."""
+    return 4 * int(rng.integers(0, max(song.beats // 4 - line.count // 4 - 2, 1)))
+
+
+def arranged(
+    song: Song, first: int, key: int, line: Timeline, score: Score, rng: np.random.Generator
+) -> None:
+    """A song from a beat on, `key` semitones higher, by instruments drawn at random."""
+    chords = song.parts.get("PIANO", [])
     parts: list[tuple[list[Note], int]] = []
     if chords and rng.random() < 0.9:
         played = strummed(chords, rng) if rng.random() < 0.4 else chords
@@ -267,8 +292,3 @@ def render(data: Path, work: Path, part: int, count: int, *, test: bool = False)
             sf.write(work / f"{name}.flac", sound, RATE)
             rows = "".join(f"{time:.4f}\t{place:.0f}\n" for time, place in beats)
             (work / f"{name}.txt").write_text(rows)
-
-
-if __name__ == "__main__":
-    folder, out, which, how_many, *rest = sys.argv[1:]
-    render(Path(folder), Path(out), int(which), int(how_many), test=bool(rest))
