@@ -74,7 +74,7 @@ class BeatState(NamedTuple):
     # length asked for [frames], tempo said last [bpm], last stroke [samples],
     # how far strokes lie from where the net feels beats [samples]
     strength: np.ndarray  # (2,) mean rise, and its peak
-    strokes: np.ndarray  # (3,) weight of those around the newest beat, how far from it, weighted; beats so far
+    strokes: np.ndarray  # (3,) weight of those around the newest beat, how far they lie; beats so far
     pulse: PulseState
     net: BeatNetState
     pointer: PointerState

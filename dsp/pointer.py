@@ -13,7 +13,7 @@ SHORTEST, LONGEST = 25, 113  # frames between beats: 225 and 50 bpm
 TEMPOS = LONGEST - SHORTEST + 1
 METRES = (2, 3, 4)  # beats in a bar
 OFTEN = (0.15, 0.4, 1.0)  # how often each is met, against the others
-GOES_ON = (0.75, 0.95, 1.0)  # what is left of each after a bar: two beats must be earned, or four are counted twice
+GOES_ON = (0.75, 0.95, 1.0)  # what is left of each after a bar, or four beats are counted as twice two
 ROWS = sum(METRES)  # a row for each beat of each metre
 STATES = sum(range(SHORTEST, LONGEST + 1))  # places of all tempos, within one beat
 
