@@ -21,7 +21,7 @@ from models.train.scenes import NOTE, Composer, noise
 from models.train.studio import SECONDS, performances
 
 FRAMES = SECONDS * RATE // FRAME  # of one scene
-SCENES, NOISES = 9, 2  # of a shard
+SCENES, NOISES = 9, 5  # of a shard
 TIME, PRE = 168, 80  # frames of an example, those only heard before
 ANEW = 50  # batches after which new shards are looked for
 DENSE = 250  # notes of a scene from which it is drawn less often
@@ -100,7 +100,8 @@ class Corpus:
                 continue
             heard = np.load(path, mmap_mode="r")
             with np.load(path.with_name(path.stem.replace("notes", "truth") + ".npz")) as file:
-                truths = np.split(file["truth"], np.cumsum(file["counts"])[:-1])
+                counts = file["counts"]
+                truths = np.split(file["truth"], np.cumsum(counts)[:-1]) if len(counts) else []
             for one, truth in zip(heard, truths, strict=False):
                 assert truth.dtype == NOTE
                 frames, ends = truth["start"] // FRAME, truth["end"] // FRAME
