@@ -33,11 +33,11 @@ FOLLOW = 0.35  # how much of a smaller error a beat takes over,
 DRIFT = 0.06  # and the length of the next
 NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
-PULL, OCTAVE = 0.7, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
+PULL, OCTAVE = 0.45, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
 TRUST = 0.6  # how far the net is believed: it is sure too soon
 REACH = 4  # frames around a beat within which its stroke lies
 HEARS = 1.2  # frames until a stroke shows
-ALIGNS = 0.15  # how fast that is learned
+ALIGNS = 0.15  # how fast that is learned, once some beats are known
 STROKE = 0.25  # what stands out this much shows that music plays
 
 TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
@@ -74,7 +74,7 @@ class BeatState(NamedTuple):
     # length asked for [frames], tempo said last [bpm], last stroke [samples],
     # how far strokes lie from where the net feels beats [samples]
     strength: np.ndarray  # (2,) mean rise, and its peak
-    strokes: np.ndarray  # (2,) weight of those around the newest beat, and how far from it, weighted
+    strokes: np.ndarray  # (3,) weight of those around the newest beat, how far they lie; beats so far
     pulse: PulseState
     net: BeatNetState
     pointer: PointerState
@@ -97,7 +97,7 @@ def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) ->
         np.zeros(3, np.int64),
         np.array([-1e18, 0, 0, 0, 0, -1e18, 0]),
         np.array([0, 0.05], np.float32),
-        np.zeros(2),
+        np.zeros(3),
         pulse_state(),
         beatnet_state(weights),
         pointer_state(),
@@ -117,7 +117,9 @@ def _align(state, stroke):
         strokes[1] += stroke * stroke * away
     elif strokes[0] > 0 and away > 0:
         if strokes[0] > STROKE:
-            course[ALIGN] += ALIGNS * (strokes[1] / strokes[0] - course[ALIGN])
+            strokes[2] += 1.0
+            rate = max(ALIGNS, 1.0 / (strokes[2] + 2.0))
+            course[ALIGN] += rate * (strokes[1] / strokes[0] - course[ALIGN])
         strokes[0] = 0.0
         strokes[1] = 0.0
 

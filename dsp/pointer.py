@@ -12,6 +12,8 @@ from dsp.units import RATE
 SHORTEST, LONGEST = 25, 113  # frames between beats: 225 and 50 bpm
 TEMPOS = LONGEST - SHORTEST + 1
 METRES = (2, 3, 4)  # beats in a bar
+OFTEN = (0.15, 0.4, 1.0)  # how often each is met, against the others
+GOES_ON = (0.75, 0.95, 1.0)  # what is left of each after a bar, or four beats are counted as twice two
 ROWS = sum(METRES)  # a row for each beat of each metre
 STATES = sum(range(SHORTEST, LONGEST + 1))  # places of all tempos, within one beat
 
@@ -35,6 +37,8 @@ class PointerState(NamedTuple):
     follows: np.ndarray  # (ROWS,) the row before each
     next: np.ndarray  # (ROWS,) and the row after
     metre: np.ndarray  # (ROWS,) beats in the bar of each row
+    often: np.ndarray  # (ROWS,) of OFTEN
+    goes_on: np.ndarray  # (ROWS,) of GOES_ON where a bar begins, else 1
     allowed: np.ndarray  # (TEMPOS,) 0..1
     leaving: np.ndarray  # (ROWS, TEMPOS) work
     turning: np.ndarray  # (TEMPOS,) work
@@ -59,7 +63,9 @@ def pointer_state() -> PointerState:
     usual /= usual.sum()
     spread = (1 - JUMP) * spread + JUMP * usual
     follows, follow, metre, at = [], [], [], 0
-    for beats in METRES:
+    often, goes_on = np.repeat(OFTEN, METRES), np.ones(ROWS)
+    for k, beats in enumerate(METRES):
+        goes_on[at] = GOES_ON[k]
         follow += [at + (place + 1) % beats for place in range(beats)]
         follows += [at + (place - 1) % beats for place in range(beats)]
         metre += [beats] * beats
@@ -72,6 +78,8 @@ def pointer_state() -> PointerState:
         np.array(follows),
         np.array(follow),
         np.array(metre),
+        often.astype(np.float32),
+        goes_on.astype(np.float32),
         np.ones(TEMPOS, np.float32),
         np.zeros((ROWS, TEMPOS), np.float32),
         np.zeros(TEMPOS, np.float32),
@@ -83,7 +91,7 @@ def pointer_state() -> PointerState:
         np.ones(1, np.float32),
         np.zeros(4),
     )
-    state.likely[:] = np.repeat(usual / lengths, lengths) / ROWS
+    state.likely[:] = often[:, None] / often.sum() * np.repeat(usual / lengths, lengths)
     return state
 
 
@@ -149,9 +157,9 @@ def pointer_hop(state, beat, down, metre):
     down = np.float32(0.5) + np.float32(TRUST) * (down - np.float32(0.5))
     down = min(max(down, np.float32(0.03)), np.float32(0.97))
     bar, rest = down / np.float32(DOWN), (np.float32(1) - down) / np.float32(1 - DOWN)
-    rows = 0
+    often = np.float32(0)
     for row in range(ROWS):
-        rows += _used(state.metre[row], metre)
+        often += state.often[row] if _used(state.metre[row], metre) else np.float32(0)
     for i in range(TEMPOS):
         state.turning[i] = np.float32(0)
     for row in range(ROWS):
@@ -171,11 +179,12 @@ def pointer_hop(state, beat, down, metre):
         for j in range(TEMPOS):
             arriving[j] = np.float32(0)
         for i in range(TEMPOS):
-            share = leaving[i] + (np.float32(TURN) * state.turning[i] if begins else np.float32(0))
+            share = leaving[i] * state.goes_on[row]
+            share += np.float32(TURN) * state.often[row] * state.turning[i] if begins else np.float32(0)
             _add(state.spread[i], share, arriving)
         for j in range(TEMPOS):
             length = first[j + 1] - first[j]
-            leak = np.float32(LEAK) * state.usual[j] / np.float32(length * rows)
+            leak = np.float32(LEAK) * state.usual[j] * state.often[row] / (np.float32(length) * often)
             places = after[row, first[j] : first[j + 1]]
             _shift(before[row, first[j] : first[j + 1]], places, scale, leak)
             places[0] = arriving[j] * state.allowed[j] + leak

@@ -104,7 +104,7 @@ def test_drift_is_followed() -> None:
 
 def test_level_changes_nothing() -> None:
     x = rock(beats_at(110, 10))
-    loud, soft = (of(Listener().hear(gain * x), BEAT) for gain in (1.0, 0.02))
+    loud, soft = (of(Listener().hear(gain * x), BEAT, 2.0) for gain in (1.0, 0.02))
     assert len(loud) == len(soft)
     assert np.abs(loud["time"] - soft["time"]).max() < 0.01 * RATE
 
