@@ -35,6 +35,7 @@ from bridge.outbox import CONSTANT, FRAMES, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PATIENCE, PERIOD
+from dsp import tones
 from dsp.bands import FRAME
 from dsp.events import CHORD, EVENT, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.hits import REFINED, hits_spare
@@ -47,9 +48,11 @@ EACH_LEVEL = 12  # 1: a level alone is worth waking the dispatcher, which looks 
 PATIENT = 11  # 1: a file, so that the loop waits for a slow reader rather than lose events
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
+SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
 CALM = 22  # so long after a stroke nothing is due at once [samples]; 0: something always may be
 SPARE = 23  # what sound may then wait [samples]
-SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
+FRAMED = 24  # 1: what leaves is decided as a frame of all notes completes, and nothing is between two
+SET = [NS_PATH, SLACK, CALM, SPARE, FRAMED]  # by the preset, not by the loop
 DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
 HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
 WORDS = 64
@@ -149,9 +152,12 @@ def listen_step(listening):
 
 @kernel
 def _patience(listening):
-    """Samples that may wait: a period where nothing that sounds has still to be named, for a wake costs as much
-    as what it is for."""
-    words, onset, period = listening.words, listening.hearing.ear.drums.onset, listening.source[PERIOD]
+    """Samples that may wait, for a wake costs as much as what it is for: a period where nothing that sounds has
+    still to be named, or all but the last of a frame."""
+    words, ear, period = listening.words, listening.hearing.ear, listening.source[PERIOD]
+    if words[FRAMED]:
+        return (tones.HOPS - ear.poly.tones.hops[0]) * HOP - ear.filled[0] - 1
+    onset = ear.drums.onset
     calm = onset.counter[3] == 0 and onset.counter[0] - onset.counter[2] > words[CALM] > 0
     return period if calm and period <= words[SPARE] else 0
 
@@ -287,9 +293,9 @@ class Engine:
         self.words[STOP] = 1
         post_semaphore(self.listening.wake)
         listen(self.listening)
-        keep = self.words[[NS_PATH, SLACK, CALM, SPARE]]
+        keep = self.words[SET]
         self.words[:] = 0
-        self.words[[NS_PATH, SLACK, CALM, SPARE]] = keep
+        self.words[SET] = keep
 
     def start(self, priority: int = 60, record: bool = False, patient: bool = False) -> None:
         """Listen on a thread of its own.
@@ -353,13 +359,18 @@ class Engine:
         self.announce()
 
     def _calm_down(self) -> None:
-        """When the loop need not be woken by every period: where all that leaves is hits, and not at once."""
+        """When the loop need not be woken by every period: where all that leaves is hits, and not at once, or all
+        that sounds together, which is heard by frames."""
         preset, hits = self.preset, self.listening.hearing.ear.drums.hits
         told = samples(preset.drums.decision_ms) - samples(preset.onset.decision_ms)
-        others = preset.notes.enabled or preset.beat.enabled
-        hits_alone = preset.drums.enabled and not others and preset.mode == "constant"
+        strokes, notes, beat = (part.enabled for part in (preset.drums, preset.notes, preset.beat))
+        hits_alone = strokes and not (notes or beat) and preset.mode == "constant"
         self.words[CALM] = STILL if hits_alone and self.rate == RATE else 0
         self.words[SPARE] = min(hits_spare(hits), told - HOP)
+        frames_alone = (
+            notes and preset.notes.lines == "many" and not (strokes or beat or preset.onset.enabled)
+        )
+        self.words[FRAMED] = frames_alone and self.rate == RATE
 
     def announce(self) -> None:
         """Have the pitch-bend range sent again."""

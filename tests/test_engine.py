@@ -16,6 +16,8 @@ from bridge.preset import load
 from bridge.ring import ring_write
 from bridge.sources.base import NS_OFFSET, OFFSET, PATIENCE, PERIOD, feed
 from dsp.events import DRUM, LEVEL, NOTE_OFF, NOTE_ON
+from dsp.tones import FRAME
+from dsp.units import HOP
 
 RATE = 48_000
 START = 1_000_003  # frame time of sample 0
@@ -216,6 +218,24 @@ def test_the_loop_may_sleep_through_a_period_only_while_nothing_has_to_be_said()
         after = found[period + 2 : period + 46]  # told by then, and 60 ms until the last word on it
         assert not after.any()
     assert found[struck[0] - 20 : struck[0] - 1].all()
+
+
+def test_where_all_notes_are_heard_by_frames_the_loop_may_sleep_until_one_is_complete():
+    rig = Rig(load("piano"))
+    found = patience_while(rig, string(0.3))
+    rig.engine.stop()
+    frame = np.arange(FRAME - HOP, -1, -HOP)  # left of it after each hop
+    frame[-1] = FRAME
+    assert list(found[: len(frame)]) == list(frame - 1)
+    assert list(found) == list(np.resize(found[: len(frame)], len(found)))
+
+
+@pytest.mark.parametrize("override", ["beat.enabled=true", "drums.enabled=true", "onset.enabled=true"])
+def test_where_more_than_notes_is_asked_for_no_frame_is_waited_for(override):
+    rig = Rig(load("piano", [override]))
+    found = patience_while(rig, string(0.1))
+    rig.engine.stop()
+    assert not found.any()
 
 
 @pytest.mark.parametrize("override", ['mode="fastest"', "drums.decision_ms=3", "notes.enabled=true"])
