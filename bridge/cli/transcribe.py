@@ -84,7 +84,7 @@ def _one(file: Path, midi: Path, lines: Path | str | None, preset: Any, progress
     from bridge.sinks.lines import LinesSink
     from bridge.sinks.smf import SmfSink
     from bridge.transcribe import transcribe_file
-    from dsp.events import DRUM, NOTE_ON, ONSET
+    from dsp.events import BEAT, CHORD, DRUM, NOTE_ON, ONSET
 
     heard = transcribe_file(file, preset, progress)
     sinks: list[Any] = [SmfSink(midi, preset)]
@@ -100,6 +100,8 @@ def _one(file: Path, midi: Path, lines: Path | str | None, preset: Any, progress
         "hits": np.sum(heard.events["kind"] == DRUM),
         "notes": np.sum(heard.events["kind"] == NOTE_ON),
         "onsets": np.sum(heard.events["kind"] == ONSET),
+        "beats": np.sum(heard.events["kind"] == BEAT),
+        "chords": np.sum(heard.events["kind"] == CHORD),
     }
     if counts["hits"]:
         del counts["onsets"]  # each hit has one
