@@ -8,6 +8,7 @@ import numpy as np
 
 from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
+from dsp.fold import BEATS, KINDS, FoldState, FoldWeights, fold_hop, fold_lay, fold_look, fold_state
 from dsp.kernel import kernel
 from dsp.pointer import (
     LONGEST,
@@ -20,6 +21,7 @@ from dsp.pointer import (
     pointer_hop,
     pointer_read,
     pointer_state,
+    pointer_weigh,
 )
 from dsp.pulse import BANDS, FRAME, PulseState, pulse_hop, pulse_state
 from dsp.settings import number, switch
@@ -33,8 +35,10 @@ FOLLOW = 0.35  # how much of a smaller error a beat takes over,
 DRIFT = 0.06  # and the length of the next
 NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
-PULL, OCTAVE = 0.45, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
+PULL, OCTAVE = 0.8, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
 TRUST = 0.6  # how far the net is believed: it is sure too soon
+FOLDED, BARRED = 2.0, 2.0  # how far the fold is believed, of beats and of bars, at every beat
+COMMON = (0.42, 0.14, 0.2, 0.12, 0.12)  # how often it met each kind of beats
 REACH = 4  # frames around a beat within which its stroke lies
 HEARS = 1.2  # frames until a stroke shows
 ALIGNS = 0.15  # how fast that is learned, once some beats are known
@@ -78,6 +82,8 @@ class BeatState(NamedTuple):
     pulse: PulseState
     net: BeatNetState
     pointer: PointerState
+    fold: FoldState
+    said: np.ndarray  # (KINDS + BEATS,) work
     ids: np.ndarray  # (1,) newest event id, shared with the other detectors
 
 
@@ -90,7 +96,14 @@ def beat_params(settings: BeatSettings) -> np.ndarray:
     )
 
 
-def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) -> BeatState:
+class BeatNets(NamedTuple):
+    """What was learned."""
+
+    feel: BeatWeights
+    fold: FoldWeights
+
+
+def beat_state(settings: BeatSettings, nets: BeatNets, ids: np.ndarray) -> BeatState:
     return BeatState(
         beat_params(settings),
         np.zeros(4),
@@ -99,8 +112,10 @@ def beat_state(settings: BeatSettings, weights: BeatWeights, ids: np.ndarray) ->
         np.array([0, 0.05], np.float32),
         np.zeros(3),
         pulse_state(),
-        beatnet_state(weights),
+        beatnet_state(nets.feel),
         pointer_state(),
+        fold_state(nets.fold),
+        np.zeros(KINDS + BEATS, np.float32),
         ids,
     )
 
@@ -152,6 +167,21 @@ def _allow(state):
             away = np.log2(bpm / p.usual) / PULL
         inside = wanted > 0 or p.low * 0.985 <= bpm <= p.high * 1.015
         allowed[i] = np.float32(np.exp(-0.5 * away * away)) if inside else np.float32(0)
+
+
+@kernel
+def _judge(state, now):
+    """See whether the beats that are followed look like beats, and where bars begin."""
+    found, fold, said = state.pointer.found, state.fold, state.said
+    if not fold_lay(fold, now / FRAME + found[0] - 0.5 - LAG - found[1], found[1]):
+        return
+    fold_look(fold)
+    trust = np.float32(0) if state.course[WANTED] > 0 else np.float32(FOLDED)
+    for k in range(KINDS):
+        said[k] = (fold.kinds[k] / np.float32(COMMON[k])) ** trust
+    for k in range(BEATS):
+        said[KINDS + k] = (np.float32(BEATS) * fold.places[k]) ** np.float32(BARRED)
+    pointer_weigh(state.pointer, found[1], found[0], said[:KINDS], said[KINDS:])
 
 
 @kernel
@@ -226,6 +256,7 @@ def _announce(state, now, out, n):
             course[LENGTH] += DRIFT * error
         else:
             course[LENGTH] = length
+        _judge(state, now)
     course[LAST] = time
     bpm = 60 * RATE / course[LENGTH]
     if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
@@ -273,6 +304,7 @@ def beat_step(state, x, out):
             now = state.clock[CLOCK]
             if state.asked[COUNT] != state.clock[DONE]:
                 _obey(state, now)
+            fold_hop(state.fold, state.pulse.inputs)
             if state.clock[LOCKED] == 0:
                 beat, down = _felt(state)
                 _allow(state)
@@ -287,14 +319,14 @@ class Beat(KernelStage):
 
     step = staticmethod(beat_step)
 
-    def __init__(self, weights: BeatWeights, settings: BeatSettings | None = None) -> None:
-        self.weights = weights
+    def __init__(self, nets: BeatNets, settings: BeatSettings | None = None) -> None:
+        self.nets = nets
         self.settings = settings or BeatSettings(enabled=True)
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
         out = Spec(spec.rate, dtype=EVENT, capacity=2 * spec.capacity)
-        state = beat_state(self.settings, self.weights, np.zeros(1, np.int64))
+        state = beat_state(self.settings, self.nets, np.zeros(1, np.int64))
         self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
         return out
 

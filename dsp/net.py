@@ -42,6 +42,19 @@ def rectify(x):
 
 
 @kernel(fastmath=FAST)
+def shares(x):
+    """Logits become likelihoods that sum to 1, in place."""
+    most, total = x[0], np.float32(0)
+    for i in range(1, len(x)):
+        most = max(most, x[i])
+    for i in range(len(x)):
+        x[i] = np.exp(x[i] - most)
+        total += x[i]
+    for i in range(len(x)):
+        x[i] /= total
+
+
+@kernel(fastmath=FAST)
 def dense(x, weights, bias, out):
     """Weighted sums.
 

@@ -27,6 +27,7 @@ MISS = (1.0, 0.7, 0.25)  # what it counts then
 RATIO = 15.0  # frames without a beat for each that has one
 DOWN = 0.28  # of all beats, those that begin a bar
 TRUST = 0.8  # how much is believed of what begins a bar
+ALIKE = 0.12  # tempi are one within this [octaves]
 
 
 class PointerState(NamedTuple):
@@ -257,6 +258,50 @@ def pointer_read(state):
     state.found[1] = mean
     state.found[2] = sure
     state.found[3] = row_best
+
+
+@kernel
+def pointer_weigh(state, length, ahead, kinds, places):
+    """Take in what is said of beats `length` frames apart, the next of which is `ahead` frames away.
+
+    Parameters
+    ----------
+    state : PointerState
+    length, ahead : float
+    kinds : array, shape (5,)
+        What each is times as likely for: these beats; those between them; every
+        other; twice as many; anything else.
+    places : array, shape (4,)
+        And the last of these beats for being each of four.
+    """
+    likely, first = state.likely[state.turn[0]], state.first
+    total = np.float32(0)
+    for i in range(TEMPOS):
+        beats = SHORTEST + i
+        octaves = np.log2(beats / length)
+        for k in range(beats):
+            away = abs(beats - k - ahead)
+            away = min(away, abs(beats - away)) / beats
+            if abs(octaves) < ALIKE:
+                kind = 0 if away < 0.25 else 1
+            elif abs(octaves - 1) < ALIKE:
+                kind = 2
+            elif abs(octaves + 1) < ALIKE:
+                kind = 3
+            else:
+                kind = 4
+            weight, right, row = kinds[kind] * state.scale[0], kind == 0, 0
+            for m in range(len(METRES)):
+                for place in range(METRES[m]):
+                    by_place = np.float32(1)
+                    if right and METRES[m] == 4:
+                        by_place = places[place]
+                    elif right and METRES[m] == 2:
+                        by_place = np.float32(0.5) * (places[place] + places[place + 2])
+                    likely[row, first[i] + k] *= weight * by_place
+                    total += likely[row, first[i] + k]
+                    row += 1
+    state.scale[0] = np.float32(1) / max(total, np.float32(1e-30))
 
 
 @kernel

@@ -9,7 +9,21 @@ from bridge.evaluate import Counts, pooled, score_beats
 from dsp.beat import LENGTH, Beat, BeatSettings
 from dsp.beatnet import beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
-from dsp.pulse import INPUTS, Pulse
+from dsp.fold import (
+    BINS,
+    FEATURES,
+    KINDS,
+    PARTS,
+    RIGHT,
+    SIZE,
+    SPAN,
+    fold_hop,
+    fold_lay,
+    fold_look,
+    fold_state,
+)
+from dsp.pointer import METRES, pointer_hop, pointer_read, pointer_state, pointer_weigh
+from dsp.pulse import BANDS, INPUTS, Pulse
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
 from models.beat import checked, load
@@ -214,10 +228,16 @@ def test_beats_are_scored_from_the_fifth_second_on(tmp_path) -> None:  # type: i
 
 def test_the_net_at_work_is_the_net_that_was_trained() -> None:
     golden = np.load(FOLDER / "beat.golden.npz")
-    state = beatnet_state(load())
+    state = beatnet_state(load().feel)
     for x, y in zip(golden["x"], golden["y"], strict=True):
         beatnet_look(state, x)
         np.testing.assert_allclose(state.said, y, atol=1e-4)
+    fold = fold_state(load().fold)
+    fold.laid[:] = golden["laid"]
+    fold_look(fold)
+    likely = np.exp(golden["logits"])
+    np.testing.assert_allclose(fold.kinds, likely[:KINDS] / likely[:KINDS].sum(), atol=1e-4)
+    np.testing.assert_allclose(fold.places, likely[KINDS:] / likely[KINDS:].sum(), atol=1e-4)
 
 
 def test_what_the_net_is_given_knows_no_level_and_no_block() -> None:
@@ -231,7 +251,80 @@ def test_what_the_net_is_given_knows_no_level_and_no_block() -> None:
     np.testing.assert_allclose(out[60:n], inputs[60:], atol=0.15)
 
 
-@pytest.mark.parametrize("name", ["dense.b", "low.w_hh", "head.w", "sd"])
+def heard(frames: int, every: float, first: float) -> np.ndarray:
+    """Inputs in which something rises each so many frames, at a place between frames."""
+    x = np.zeros((frames, INPUTS), np.float32)
+    for at in np.arange(first, frames - 1, every):
+        x[int(at), BANDS:] = 1 - at % 1
+        x[int(at) + 1, BANDS:] = at % 1
+    return x
+
+
+@pytest.mark.parametrize("frames, length", [(700, 47.3), (5 * SPAN + 17, 47.3), (1100, 110.0), (900, 26.2)])
+def test_what_was_heard_is_laid_upon_the_beat(frames: int, length: float) -> None:
+    state = fold_state(load().fold)
+    for row in heard(frames, length, 3.2):
+        fold_hop(state, row)
+    end = 3.2 + length * int((frames - 20 - 3.2) / length)
+    assert fold_lay(state, end, length)
+    rises = state.laid[: SIZE - 1].reshape(BINS, FEATURES)[:, 0]
+    on = rises.reshape(-1, PARTS)[:, 0]
+    assert on.min() > 0.4 * PARTS and on.sum() > 0.5 * rises.sum()
+    assert 0.8 < rises.mean() <= 1
+    assert fold_lay(state, end, length / 2)  # twice as many: every other is empty
+    rises = state.laid[: SIZE - 1].reshape(BINS, FEATURES)[:, 0].reshape(-1, PARTS)
+    assert rises[::2, 0].min() > 20 * rises[1::2, 0].max()
+
+
+def test_nothing_is_judged_before_four_beats_were_heard() -> None:
+    state = fold_state(load().fold)
+    for row in heard(200, 50.0, 3.0):
+        fold_hop(state, row)
+    assert not fold_lay(state, 153.0, 50.0)
+    assert fold_lay(state, 153.0, 36.0)
+    assert not fold_lay(state, 199.0, 36.0)
+
+
+def test_beats_of_a_rock_groove_are_told_from_those_between_them() -> None:
+    times = beats_at(104, 16)
+    state, x = fold_state(load().fold), rock(times)
+    stage = Pulse()
+    hops = x[: len(x) // HOP * HOP].reshape(-1, HOP)
+    out = stage.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(hops))).empty()
+    frames = (times * RATE / 512)[20]
+    for row in out[: stage.process(hops, out=out)][: int(frames) + 12]:
+        fold_hop(state, row)
+    length = 60 / 104 * RATE / 512
+    assert fold_lay(state, frames, length)
+    fold_look(state)
+    assert state.kinds.argmax() == RIGHT
+    assert state.places[0] + state.places[2] > 0.9  # one and three are struck alike
+    assert fold_lay(state, frames - length / 2, length)
+    fold_look(state)
+    assert state.kinds.argmax() == BETWEEN
+
+
+def test_the_pointer_believes_what_is_said_of_beats() -> None:
+    def after(kinds: list[float], places: list[float]) -> np.ndarray:
+        state = pointer_state()
+        for k in range(600):
+            near = k % 50 == 0 or (k % 50 == 25 and k > 200)
+            pointer_hop(state, np.float32(0.5 if near else 0.01), np.float32(0.5), 0)
+        pointer_read(state)
+        length, ahead = state.found[1], state.found[0]
+        for _ in range(12):
+            pointer_weigh(state, length, ahead, np.array(kinds, np.float32), np.array(places, np.float32))
+        pointer_read(state)
+        assert state.likely[state.turn[0]].sum() * state.scale[0] == pytest.approx(1, rel=1e-3)
+        return np.array([length, *state.found])
+
+    before, _, length, _, row = after([3, 1, 1, 1, 1], [0.1, 0.1, 3, 0.1])
+    assert length == pytest.approx(before, rel=0.05) and row == sum(METRES[:2]) + 3
+    before, _, length, _, _ = after([0.1, 0.1, 5, 5, 0.1], [1, 1, 1, 1])
+    assert abs(np.log2(length / before)) == pytest.approx(1, abs=0.08)
+
+
+@pytest.mark.parametrize("name", ["dense.b", "low.w_hh", "head.w", "sd", "fold.low.w", "fold.head.b"])
 def test_weights_of_another_net_are_refused(name: str) -> None:
     arrays = read(FOLDER / "beat.npz")
     wrong = [np.zeros(7, np.float32), np.full_like(arrays[name], np.nan)]

@@ -70,18 +70,35 @@ class Span(NamedTuple):
 class Song(NamedTuple):
     parts: dict[str, list[Note]]
     beats: int
+    bpm: float = 120.0
 
 
 class Songbook:
-    """POP909, by beats."""
+    """POP909, by beats.
 
-    def __init__(self, path: Path, *, test: bool = False) -> None:
+    Parameters
+    ----------
+    path
+        Of the archive.
+    test
+        Whether songs that are never trained on are wanted.
+    sure
+        Only songs whose bars are known: both annotations, of the notes and of the recording, count the same
+        beats and bars, and most chords change where a bar begins.  Machines made them: they differ in most songs.
+    """
+
+    def __init__(self, path: Path, *, test: bool = False, sure: bool = False) -> None:
         self._archive = zipfile.ZipFile(path)
         files = self._archive.namelist()
         songs = sorted(
             n for n in files if n.count("/") == 2 and n.endswith(".mid") and self._beats_of(n) in files
         )
         self._songs = songs[-TEST_SONGS:] if test else songs[:-TEST_SONGS]
+        self._bars: dict[str, int] = {}  # of songs that are sure, which beat begins the first bar
+        if sure:
+            found = {song: self._sure(song) for song in self._songs}
+            self._bars = {song: beat for song, beat in found.items() if beat is not None}
+            self._songs = list(self._bars)
 
     @staticmethod
     def _beats_of(song: str) -> str:
@@ -104,11 +121,34 @@ class Songbook:
             found.append([Span(float(start), float(end), name) for (start, end), name in spans])
         return found[0], found[1]
 
+    def _sure(self, song: str) -> int | None:
+        """Which of a song's first four beats begins a bar, if that is sure."""
+        folder = song.rsplit("/", 1)[0]
+
+        def read(name: str) -> np.ndarray:
+            rows = self._archive.read(f"{folder}/{name}.txt").decode().splitlines()
+            return np.array([[float(x) for x in row.split()[:2]] for row in rows])
+
+        beats, other = read("beat_midi")[:, 0], read("beat_audio")
+        changes = self._archive.read(f"{folder}/chord_midi.txt").decode().splitlines()
+        at = np.array([np.abs(beats - float(row.split()[0])).argmin() for row in changes])
+        bars = other[other[:, 1] == 1, 0]
+        agreed = [(np.abs(beats[first::4, None] - bars).min(1) < 0.07).mean() for first in range(4)]
+        octaves = np.log2(np.median(np.diff(beats)) / np.median(np.diff(other[:, 0])))
+        first = int(np.argmax(agreed))
+        chords = np.argmax(np.bincount(at % 4, minlength=4)) == first
+        return first if agreed[first] > 0.8 and abs(octaves) < 0.1 and chords else None
+
     def _table(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the annotated beats, and each beat counted from the first downbeat."""
-        name = self._beats_of(self._songs[number])
-        table = np.loadtxt(io.BytesIO(self._archive.read(name)), ndmin=2)
-        return table, np.arange(len(table)) - int(np.argmax(table[:, 1] > 0))
+        song = self._songs[number]
+        table = np.loadtxt(io.BytesIO(self._archive.read(self._beats_of(song))), ndmin=2)
+        return table, np.arange(len(table)) - self._bars.get(song, int(np.argmax(table[:, 1] > 0)))
+
+    def times(self, number: int) -> np.ndarray:
+        """When each beat of a song was played, from its first downbeat on [s]."""
+        table, at = self._table(number)
+        return table[at >= 0, 0]
 
     def read(self, number: int) -> Song:
         """One song; beat 0 is its first downbeat."""
@@ -129,7 +169,7 @@ class Songbook:
                         notes.append(Note(float(first), float(last), message.note, velocity))
             if notes:
                 parts[track.name.strip().upper()] = notes
-        return Song(parts, int(at[-1]))
+        return Song(parts, int(at[-1]), float(60 / np.median(np.diff(table[:, 0]))))
 
 
 def strummed(notes: list[Note], rng: np.random.Generator) -> list[Note]:

@@ -14,9 +14,8 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import butter, sosfilt
 
-from dsp.pulse import FRAME, INPUTS, pulse_state, pulse_step
-from dsp.units import HOP, RATE
-from models.train.backing import BASSES, CHORDS, MELODIES, Note, Song, Songbook, bass_line, strummed
+from dsp.units import RATE
+from models.train.backing import BASSES, CHORDS, MELODIES, Note, Song, bass_line, strummed
 from models.train.studio import TEST_DRUMMERS
 
 SECONDS = 30  # of one clip
@@ -86,7 +85,7 @@ class Score:
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
-        self._messages: list[tuple[float, mido.Message]] = []
+        self.messages: list[tuple[float, mido.Message]] = []
         self._setup: list[mido.Message] = []
 
     def instrument(self, channel: int, program: int, volume: float) -> None:
@@ -103,14 +102,14 @@ class Score:
         )  # what never ends is rendered for ever
         on = mido.Message("note_on", channel=channel, note=note, velocity=loud)
         off = mido.Message("note_off", channel=channel, note=note)
-        self._messages += [(start, on), (max(end, start + 0.04), off)]
+        self.messages += [(start, on), (max(end, start + 0.04), off)]
 
     def sound(self, bank: str, reverb: bool) -> np.ndarray:
         """All of it at 48 kHz, by the instruments of a soundfont."""
         midi, track, last = mido.MidiFile(ticks_per_beat=500), mido.MidiTrack(), 0
         midi.tracks.append(track)
         track.extend(self._setup)
-        for time, message in sorted(self._messages, key=lambda m: (m[0], m[1].type == "note_on")):
+        for time, message in sorted(self.messages, key=lambda m: (m[0], m[1].type == "note_on")):
             tick = max(round(time * 1000), last)
             track.append(message.copy(time=tick - last))
             last = tick
@@ -131,7 +130,7 @@ class Score:
                 str(RATE),
             ]
             command += ["-o", "synth.dynamic-sample-loading=1", "-F", str(sound), bank, str(score)]
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            subprocess.run(command, check=True, capture_output=True, timeout=600)
             x = sf.read(sound, dtype="float32", always_2d=True)[0].mean(1)
         y = np.zeros(int(self.seconds * RATE), np.float32)
         y[: len(x)] = x[: len(y)]
@@ -148,12 +147,18 @@ class Timeline:
         rng: np.random.Generator,
         seconds: float = SECONDS,
         waltzes: float = 0.12,
+        steady: bool = False,
+        times: np.ndarray | None = None,
     ) -> None:
         self.count, self._seconds = int(seconds * bpm / 60 * 1.3) + 8, seconds
         self.waltz = metre == 4 and rng.random() < waltzes  # every fourth beat is left out
         self.metre = 3 if self.waltz else metre
         self._bpm, self._at = bpm, timeline(bpm, self.count, rng)
-        self._offset = int(rng.integers(0, self.metre))
+        if steady:
+            self._at = self._at[0] + np.arange(len(self._at)) * 60 / bpm
+        if times is not None:  # of the beats from a downbeat on
+            self._at, self.count = times, len(times)
+        self._offset = int(rng.integers(0, self.metre)) if times is None else 0
 
     def where(self, beat: float) -> float | None:
         """Time of a beat of the score [s]; none where it is left out."""
@@ -179,8 +184,10 @@ class Timeline:
         return np.stack([self._at, places], 1)[self._at < self._seconds]
 
 
-def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) -> None:
-    """A drummer's file, over and over, some pieces left out or swapped, perhaps with a break."""
+def drummed(
+    bar: Bar, line: Timeline, score: Score, rng: np.random.Generator, *, as_played: bool = False
+) -> None:
+    """A drummer's file, over and over; some pieces left out or swapped, perhaps with a break."""
     length = max(round(bar.beats / bar.metre), 1) * bar.metre
     begin = bar.metre * int(rng.integers(0, max(1, length // bar.metre))) if length > 32 else 0
     without: tuple[int, ...] = ()
@@ -189,6 +196,8 @@ def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) ->
     swap = {42: 51, 22: 51} if rng.random() < 0.12 else {42: 46, 22: 46} if rng.random() < 0.1 else {}
     loose, shift = rng.choice([0.0, 0.0, 0.004]), rng.normal(0, 0.004)
     pause = rng.uniform(0, score.seconds) if rng.random() < 0.15 else -9.0
+    if as_played:
+        without, swap, loose, shift, pause = (), {}, 0.0, 0.0, -9.0
     for turn in range(int(line.count * 4 / 3 / length) + 2):
         for beat, struck, velocity in bar.notes:
             time = line.where(beat + turn * length - begin)
@@ -198,12 +207,6 @@ def drummed(bar: Bar, line: Timeline, score: Score, rng: np.random.Generator) ->
             time += rng.normal(0, loose) + shift
             score.play(9, GENERAL.get(note, note), velocity, time, time + 0.2)
     score.instrument(9, int(rng.choice(KITS)), rng.uniform(50, 127))
-
-
-def accompanied(songs: Songbook, line: Timeline, score: Score, rng: np.random.Generator) -> None:
-    """A song of POP909 by other instruments, at these beats."""
-    song = songs.pick(rng)
-    arranged(song, excerpt(song, line, rng), int(rng.integers(-5, 6)), line, score, rng)
 
 
 def excerpt(song: Song, line: Timeline, rng: np.random.Generator) -> int:
@@ -236,19 +239,14 @@ def arranged(
                 score.play(channel, pitch, velocity, begun, start + 0.1 if end is None else end)
 
 
-def clip(
-    drummers: Drummers, songs: Songbook, rng: np.random.Generator, bank: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """SECONDS of sound, and its beats as `Timeline.beats` has them."""
-    bar, draw, score = drummers.pick(rng), rng.random(), Score()
-    drums, music = draw < 0.8, draw > 0.3
-    bpm = float(np.clip(bar.bpm * rng.uniform(0.8, 1.3), 54, 212)) if drums else rng.uniform(60, 150)
-    line = Timeline(bpm, bar.metre, rng)
-    if drums:
-        drummed(bar, line, score, rng)
-    if music:
-        accompanied(songs, line, score, rng)
-    return spoilt(score.sound(bank, bool(rng.random() < 0.4)), rng), line.beats()
+def notated(song: Song, first: int, parts: dict[str, int], line: Timeline, score: Score) -> None:
+    """Parts of a song from a beat on, as they are, each by a program of its own."""
+    for channel, (name, program) in enumerate(parts.items()):
+        score.instrument(channel, program, 100)
+        for note in song.parts.get(name, []):
+            start, end = line.where(note.start - first), line.where(note.end - first)
+            if start is not None and end is not None:
+                score.play(channel, note.pitch, note.velocity, start, end)
 
 
 def spoilt(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -268,27 +266,3 @@ def spoilt(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         x = x + 10 ** (rng.uniform(-60, -28) / 20) * rng.standard_normal(len(x))
     return x.astype(np.float32)
-
-
-def inputs_of(x: np.ndarray) -> np.ndarray:
-    """What the net is given of audio at 48 kHz, shape (frames, INPUTS)."""
-    out = np.zeros((len(x) // FRAME + 1, INPUTS), np.float32)
-    n = pulse_step(pulse_state(), x[: len(x) // HOP * HOP].reshape(-1, HOP).astype(np.float32), out)
-    return out[:n]
-
-
-def render(data: Path, work: Path, part: int, count: int, *, test: bool = False) -> None:
-    """Write `count` clips as inputs and beats to ``work/PART-N.npz``."""
-    work.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([part, test])
-    drummers = Drummers(data / "midi" / "groove.zip", test=test)
-    songs = Songbook(data / "midi" / "pop909.zip", test=test)
-    for n in range(count):
-        bank = TEST_BANK if test else f"/usr/share/sounds/sf2/{BANKS[rng.integers(len(BANKS))]}"
-        sound, beats = clip(drummers, songs, rng, bank)
-        name = f"{'test' if test else 'clip'}-{part}-{n}"
-        np.savez(work / f"{name}.npz", x=inputs_of(sound).astype(np.float16), beats=beats)
-        if test:
-            sf.write(work / f"{name}.flac", sound, RATE)
-            rows = "".join(f"{time:.4f}\t{place:.0f}\n" for time, place in beats)
-            (work / f"{name}.txt").write_text(rows)
