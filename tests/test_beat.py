@@ -10,6 +10,7 @@ from dsp.beat import LENGTH, Beat, BeatSettings
 from dsp.beatnet import beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
 from dsp.fold import (
+    BETWEEN,
     BINS,
     FEATURES,
     KINDS,
