@@ -25,6 +25,7 @@ from dsp.pulse import BANDS, FRAME, PulseState, pulse_hop, pulse_state
 from dsp.settings import number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
+from dsp.write import write_event
 
 LEAD = 2.5  # frames: a beat is announced between this and one less before it sounds
 SURE = 0.2  # what is less likely is kept to itself
@@ -188,21 +189,6 @@ def _obey(state, now):
 
 
 @kernel
-def _say(event, ids, now, time, kind, number, value, metre, confidence):
-    ids[0] += 1
-    event.id = ids[0]
-    event.ref = 0
-    event.time = time
-    event.emitted = now
-    event.kind = kind
-    event.channel = 0
-    event.label = metre
-    event.number = number
-    event.value = value
-    event.confidence = confidence
-
-
-@kernel
 def _announce(state, now, out, n):
     """The next beat, if it is due to be announced."""
     course, found = state.course, state.pointer.found
@@ -230,7 +216,7 @@ def _announce(state, now, out, n):
     bpm = 60 * RATE / course[LENGTH]
     if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
         course[SAID] = bpm
-        _say(out[n], state.ids, now, now, TEMPO, bpm, 0.0, -1, sure)
+        write_event(out[n], state.ids, 0, now, now, TEMPO, 0, -1, bpm, 0.0, sure)
         n += 1
     if locked:
         found[3] = state.pointer.next[int(found[3])]
@@ -241,9 +227,8 @@ def _announce(state, now, out, n):
                 metre = METRES[k]
             else:
                 place -= METRES[k]
-    _say(
-        out[n], state.ids, now, int(round(time + course[ALIGN])), BEAT, bpm, place + 1, metre, min(sure, 1.0)
-    )
+    lands = int(round(time + course[ALIGN]))
+    write_event(out[n], state.ids, 0, lands, now, BEAT, 0, metre, bpm, place + 1, min(sure, 1.0))
     return n + 1
 
 

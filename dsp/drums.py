@@ -85,14 +85,12 @@ def drums_step(state, x, out):
         struck = onset_hop(onset, state.levels, x[k])
         now = onset.counter[0]
         if struck:
-            state.ids[0] += 1
-            if listens:
-                stroke_event(out[n], state.ids[0], onset.counter[2], now, onset.found[0], onset.found[1])
-                n += 1
+            id = stroke_event(out[n], state.ids, onset.counter[2], now, onset.found[0], onset.found[1])
+            n += listens
         if names:
             strokes_hop(hits.strokes, state.levels[PLAIN])
             if struck:
-                strokes_add(hits.strokes, onset.counter[2], state.ids[0], 1)
+                strokes_add(hits.strokes, onset.counter[2], id, 1)
             n = hits_hop(hits, state.pads, onset, x[k], now, state.ids, out, n)
     return n
 
