@@ -24,7 +24,6 @@ from bridge.loop import (
     SET,
     SLACK,
     SPARE,
-    STILL,
     STOP,
     WORDS,
     WORK_NS,
@@ -37,7 +36,7 @@ from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
 from bridge.sources.base import DONE, PERIOD
 from dsp.events import CHORD, EVENT
-from dsp.hits import hits_spare
+from dsp.hits import hits_settled, hits_spare
 from dsp.units import HOP, RATE, samples
 
 
@@ -202,7 +201,7 @@ class Engine:
         told = samples(preset.drums.decision_ms) - samples(preset.onset.decision_ms)
         strokes, notes, beat = (part.enabled for part in (preset.drums, preset.notes, preset.beat))
         hits_alone = strokes and not (notes or beat) and preset.mode == "constant"
-        self.words[CALM] = STILL if hits_alone and self.rate == RATE else 0
+        self.words[CALM] = hits_settled(hits) if hits_alone and self.rate == RATE else 0
         self.words[SPARE] = min(hits_spare(hits), told - HOP)
         frames_alone = (
             notes and preset.notes.lines == "many" and not (strokes or beat or preset.onset.enabled)

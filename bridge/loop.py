@@ -13,9 +13,7 @@ from bridge.outbox import FRAMES, Outbox
 from bridge.ring import READ, Ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PATIENCE, PERIOD
 from dsp import tones
-from dsp.bands import FRAME
 from dsp.events import LEVEL
-from dsp.hits import REFINED
 from dsp.kernel import kernel
 from dsp.units import HOP
 
@@ -26,14 +24,13 @@ PATIENT = 11  # 1: a file, so that the loop waits for a slow reader rather than 
 STEPS, WORK_NS, WORST_NS, LISTENED = 16, 17, 18, 19
 NS_PATH = 20  # from decision to departure where the clock counts ns
 SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
-CALM = 22  # so long after a stroke nothing is due at once [samples]; 0: something always may be
+CALM = 22  # so long after a stroke none of its names is still due [samples]; 0: something always may be
 SPARE = 23  # what sound may then wait [samples]
 FRAMED = 24  # 1: what leaves is decided as a frame of all notes completes, and nothing is between two
 SET = [NS_PATH, SLACK, CALM, SPARE, FRAMED]  # by the preset, not by the loop
 DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
 HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
 WORDS = 64
-STILL = REFINED + FRAME + 2 * HOP  # after a stroke until the last word on it is said [samples]
 CHUNK = 256  # source samples taken from the ring at once
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
-from dsp.events import BEAT, EVENT, TEMPO
+from dsp.events import BEAT, TEMPO
 from dsp.kernel import kernel
 from dsp.pointer import (
     LONGEST,
@@ -278,10 +278,7 @@ class Beat(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, dtype=EVENT, capacity=2 * spec.capacity)
-        state = beat_state(self.settings, self.weights, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, beat_state(self.settings, self.weights, np.zeros(1, np.int64)), 2)
 
 
 assert sum(METRES) == ROWS

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.drumnet import DrumWeights
-from dsp.events import EVENT
 from dsp.hits import DrumSettings, HitsState, hits_hop, hits_params, hits_state, hits_wake, stroke_event
 from dsp.kernel import kernel
 from dsp.onset import OnsetSettings, OnsetState, onset_hop, onset_params, onset_state
@@ -108,7 +107,5 @@ class Drums(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, dtype=EVENT, capacity=EVENTS_PER_HOP * spec.capacity)
         state = drums_state(*self.settings, self.weights, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, state, EVENTS_PER_HOP)

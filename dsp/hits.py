@@ -154,6 +154,11 @@ def hits_spare(state: HitsState) -> int:
     return decision - int(lags[_lag(lags, decision)]) * FRAME - FRAME // 2
 
 
+def hits_settled(state: HitsState) -> int:
+    """So long after a stroke it gets no more names [samples]; a refinement may come, which no MIDI waits for."""
+    return int(state.params[0]["decision"]) + LATE + FRAME + 2 * HOP
+
+
 @kernel
 def _look(bands, aside, net, framed):
     """Have the net look at what was heard so far; remember it if a frame is complete."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import EVENT, LEVEL
+from dsp.events import LEVEL
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
@@ -70,9 +70,7 @@ class Level(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, 1, (), EVENT, spec.capacity // 37 + 1)
-        self._ready(level_state(np.zeros(1, np.int64)), spec.empty()[:0], out.empty())
-        return out
+        return self._detects(spec, level_state(np.zeros(1, np.int64)), 1)
 
 
 assert HOP <= PERIOD

@@ -10,7 +10,7 @@ A fall much faster than any string decays ends a note.
 
 import numpy as np
 
-from dsp.events import BEND, EVENT, NOTE_OFF, NOTE_ON, PITCH
+from dsp.events import BEND, NOTE_OFF, NOTE_ON, PITCH
 from dsp.kernel import kernel
 from dsp.line_state import PAST, line_state
 from dsp.notes import NoteSettings
@@ -326,10 +326,4 @@ class Line(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
-        self._ready(
-            line_state(self.settings, np.zeros(1, np.int64)),
-            np.zeros((0, HOP), np.float32),
-            np.zeros(ROOM, EVENT),
-        )
-        return out
+        return self._detects(spec, line_state(self.settings, np.zeros(1, np.int64)), ROOM)

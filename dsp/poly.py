@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.events import NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
@@ -307,7 +307,4 @@ class Poly(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
-        state = poly_state(self.settings, self.weights, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, poly_state(self.settings, self.weights, np.zeros(1, np.int64)), ROOM)

@@ -9,7 +9,6 @@
 DATA holds midi/groove.zip and midi/pop909.zip.
 """
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from dsp.beatnet import LAG
 from dsp.pulse import FRAME, INPUTS
 from dsp.units import RATE
 from models.train.fit import Fit, ahead, averaged
-from models.train.plan import Plan, options, planned
+from models.train.plan import Plan, command_line, options, paths, planned
 from models.train.rhythm import render
 from models.train.seal import seal
 
@@ -160,18 +159,13 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    parser, tasks = command_line(__doc__)
     for verb, count in (("render", 500), ("test", 24)):
-        one = verbs.add_parser(verb)
-        one.add_argument("data", type=Path)
-        one.add_argument("work", type=Path)
+        one = paths(tasks.add_parser(verb), "data", "work")
         one.add_argument("--part", type=int, default=0, help="which of several at work, so that all differ")
         one.add_argument("--count", type=int, default=count)
-    options(verbs.add_parser("train"), "beat", BATCH, PLAN)
-    verbs.add_parser("export").add_argument("work", type=Path)
+    options(tasks.add_parser("train"), "beat", BATCH, PLAN)
+    paths(tasks.add_parser("export"), "work")
     args = parser.parse_args()
     if args.verb in ("render", "test"):
         render(args.data, args.work, args.part, args.count, test=args.verb == "test")
