@@ -12,7 +12,7 @@ from dsp.beat import BeatSettings
 from dsp.events import EVENT
 from dsp.hits import DrumSettings
 from dsp.kernel import kernel
-from dsp.line import NoteSettings
+from dsp.notes import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.resample import HIGHEST, LOWEST, Resample, ResampleState, resample_step
 from dsp.stage import Spec
@@ -20,7 +20,7 @@ from dsp.units import HOP, RATE, gain, ms, samples
 from models.drums import WeightsError
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
 
-BLOCK = 1024  # most source samples one step is given
+BLOCK = 4096  # most source samples one step is given
 TINY = np.float32(1e-15)  # smaller is silence, and would be slow to multiply
 LOUD = np.float32(1e3)  # 60 dB over full scale; more is a broken wire, and could overflow
 SHARE = samples(1)  # of what the source's stages wait for, this much is taken out of every decision

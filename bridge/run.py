@@ -17,9 +17,10 @@ import numpy as np
 
 from bridge.conductor import REQUESTS, Conductor
 from bridge.departure import declared
-from bridge.engine import NS_PATH, SLACK, Engine
+from bridge.engine import Engine
 from bridge.errors import KitError, PresetError
 from bridge.kit.teacher import Teacher
+from bridge.loop import NS_PATH, SLACK
 from bridge.messages import family_of, labels_of
 from bridge.native import clock_ns, wait_semaphore
 from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM

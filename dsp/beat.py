@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
-from dsp.events import BEAT, EVENT, TEMPO
+from dsp.events import BEAT, TEMPO
 from dsp.fold import BEATS, KINDS, FoldState, FoldWeights, fold_hop, fold_lay, fold_look, fold_state
 from dsp.kernel import kernel
 from dsp.pointer import (
@@ -27,6 +27,7 @@ from dsp.pulse import BANDS, FRAME, PulseState, pulse_hop, pulse_state
 from dsp.settings import number, switch
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
+from dsp.write import write_event
 
 LEAD = 2.5  # frames: a beat is announced between this and one less before it sounds
 SURE = 0.2  # what is less likely is kept to itself
@@ -218,21 +219,6 @@ def _obey(state, now):
 
 
 @kernel
-def _say(event, ids, now, time, kind, number, value, metre, confidence):
-    ids[0] += 1
-    event.id = ids[0]
-    event.ref = 0
-    event.time = time
-    event.emitted = now
-    event.kind = kind
-    event.channel = 0
-    event.label = metre
-    event.number = number
-    event.value = value
-    event.confidence = confidence
-
-
-@kernel
 def _announce(state, now, out, n):
     """The next beat, if it is due to be announced."""
     course, found = state.course, state.pointer.found
@@ -261,7 +247,7 @@ def _announce(state, now, out, n):
     bpm = 60 * RATE / course[LENGTH]
     if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
         course[SAID] = bpm
-        _say(out[n], state.ids, now, now, TEMPO, bpm, 0.0, -1, sure)
+        write_event(out[n], state.ids, 0, now, now, TEMPO, 0, -1, bpm, 0.0, sure)
         n += 1
     if locked:
         found[3] = state.pointer.next[int(found[3])]
@@ -272,9 +258,8 @@ def _announce(state, now, out, n):
                 metre = METRES[k]
             else:
                 place -= METRES[k]
-    _say(
-        out[n], state.ids, now, int(round(time + course[ALIGN])), BEAT, bpm, place + 1, metre, min(sure, 1.0)
-    )
+    lands = int(round(time + course[ALIGN]))
+    write_event(out[n], state.ids, 0, lands, now, BEAT, 0, metre, bpm, place + 1, min(sure, 1.0))
     return n + 1
 
 
@@ -325,10 +310,7 @@ class Beat(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, dtype=EVENT, capacity=2 * spec.capacity)
-        state = beat_state(self.settings, self.nets, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, beat_state(self.settings, self.nets, np.zeros(1, np.int64)), 2)
 
 
 assert sum(METRES) == ROWS

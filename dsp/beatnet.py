@@ -12,9 +12,8 @@ import numpy as np
 
 from dsp.kernel import kernel
 from dsp.net import dense, gru, rectify, sigmoid
-from dsp.pulse import FRAME, INPUTS, PulseState, pulse_hop, pulse_state
+from dsp.pulse import FRAME, HOPS, INPUTS, PulseState, pulse_hop, pulse_state
 from dsp.stage import KernelStage, Spec
-from dsp.units import HOP
 
 LAG = 3  # frames
 
@@ -147,8 +146,5 @@ class BeatFeel(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        capacity = spec.capacity * HOP // FRAME + 1
-        out = Spec(spec.rate, FRAME, (2,), np.dtype(np.float32), capacity, spec.delay + LAG * FRAME)
         state = BeatFeelState(pulse_state(), beatnet_state(self.weights))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._framed(spec, state, HOPS, (2,), LAG * FRAME)

@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.bands import BANDS, FRAME, INPUTS, LONGS, SHORTS, BandsState, bands_hop, bands_state, relate
+from dsp.bands import BANDS, HOPS, INPUTS, LONGS, SHORTS, BandsState, bands_hop, bands_state, relate
 from dsp.events import LABELS
 from dsp.kernel import kernel
 from dsp.net import conv, dense, gather, gru, rectify
 from dsp.stage import KernelStage, Spec
-from dsp.units import HOP
 
 FAMILIES = ("kick", "snare", "hat", "tom", "cymbal", "other")
 METAL = len(FAMILIES)  # any hat or cymbal; its own logit only taught the net, the likelier of the two decides
@@ -252,10 +251,5 @@ class DrumNet(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        shape = (len(self.weights.lags), OUTPUTS)
-        out = Spec(
-            spec.rate, FRAME, shape, np.dtype(np.float32), spec.capacity * HOP // FRAME + 1, spec.delay
-        )
         state = DrumEarState(bands_state(), drumnet_state(self.weights))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._framed(spec, state, HOPS, (len(self.weights.lags), OUTPUTS))

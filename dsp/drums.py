@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.drumnet import DrumWeights
-from dsp.events import EVENT
 from dsp.hits import DrumSettings, HitsState, hits_hop, hits_params, hits_state, hits_wake, stroke_event
 from dsp.kernel import kernel
 from dsp.onset import OnsetSettings, OnsetState, onset_hop, onset_params, onset_state
@@ -85,14 +84,12 @@ def drums_step(state, x, out):
         struck = onset_hop(onset, state.levels, x[k])
         now = onset.counter[0]
         if struck:
-            state.ids[0] += 1
-            if listens:
-                stroke_event(out[n], state.ids[0], onset.counter[2], now, onset.found[0], onset.found[1])
-                n += 1
+            id = stroke_event(out[n], state.ids, onset.counter[2], now, onset.found[0], onset.found[1])
+            n += listens
         if names:
             strokes_hop(hits.strokes, state.levels[PLAIN])
             if struck:
-                strokes_add(hits.strokes, onset.counter[2], state.ids[0], 1)
+                strokes_add(hits.strokes, onset.counter[2], id, 1)
             n = hits_hop(hits, state.pads, onset, x[k], now, state.ids, out, n)
     return n
 
@@ -110,7 +107,5 @@ class Drums(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, dtype=EVENT, capacity=EVENTS_PER_HOP * spec.capacity)
         state = drums_state(*self.settings, self.weights, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, state, EVENTS_PER_HOP)

@@ -38,6 +38,7 @@ from dsp.strokes import (
     strokes_state,
 )
 from dsp.units import HOP, samples
+from dsp.write import write_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,11 @@ def hits_spare(state: HitsState) -> int:
     return decision - int(lags[_lag(lags, decision)]) * FRAME - FRAME // 2
 
 
+def hits_settled(state: HitsState) -> int:
+    """So long after a stroke it gets no more names [samples]; a refinement may come, which no MIDI waits for."""
+    return int(state.params[0]["decision"]) + LATE + FRAME + 2 * HOP
+
+
 @kernel
 def _look(bands, aside, net, framed):
     """Have the net look at what was heard so far; remember it if a frame is complete."""
@@ -213,23 +219,9 @@ def _velocity(said, family):
 
 
 @kernel
-def _write(event, id, ref, time, now, kind, channel, label, note, value, confidence):
-    event.id = id
-    event.ref = ref
-    event.time = time
-    event.emitted = now
-    event.kind = kind
-    event.channel = channel
-    event.label = label
-    event.number = note
-    event.value = value
-    event.confidence = confidence
-
-
-@kernel
-def stroke_event(event, id, time, now, velocity, confidence):
-    """A stroke, as an event."""
-    _write(event, id, 0, time, now, ONSET, 0, -1, np.float32(0), velocity, confidence)
+def stroke_event(event, ids, time, now, velocity, confidence):
+    """Write a stroke as an event and return its id, which counts even where the event is not told."""
+    return write_event(event, ids, 0, time, now, ONSET, 0, -1, 0.0, velocity, confidence)
 
 
 @kernel
@@ -246,12 +238,11 @@ def _hit(state, pads, row, voice, now, ids, out, n):
     embedding = state.net.embedding
     label = pads_rename(pads, embedding, _label(state.family, said, family))
     value = _velocity(said, family)
-    ids[0] += 1
-    _write(
-        out[n], ids[0], strokes.id[row], time, now, DRUM, CHANNEL,
+    id = write_event(
+        out[n], ids, strokes.id[row], time, now, DRUM, CHANNEL,
         label, _note(state.notes, label), value, state.likely[family],
     )  # fmt: skip
-    pads_keep(pads, ids[0], label, embedding)
+    pads_keep(pads, id, label, embedding)
     strokes.families[row] |= 1 << family
     state.armed[voice] = 0
     state.last[voice] = time
@@ -259,7 +250,7 @@ def _hit(state, pads, row, voice, now, ids, out, n):
         for slot in range(SLOTS):
             wait = state.pending[slot]
             if wait.id == 0:
-                wait.id = ids[0]
+                wait.id = id
                 wait.time = time
                 wait.struck = strokes.time[row]
                 wait.row = row
@@ -278,12 +269,11 @@ def _pad(state, pads, onset, row, now, ids, out, n):
     label, confidence = pads_name(pads, embedding)
     if label < 0:
         return n
-    ids[0] += 1
-    _write(
-        out[n], ids[0], strokes.id[row], strokes.time[row], now, DRUM, CHANNEL,
+    id = write_event(
+        out[n], ids, strokes.id[row], strokes.time[row], now, DRUM, CHANNEL,
         label, _note(state.notes, label), onset.found[0], confidence,
     )  # fmt: skip
-    pads_keep(pads, ids[0], label, embedding)
+    pads_keep(pads, id, label, embedding)
     return n + 1
 
 
@@ -315,9 +305,8 @@ def _refine(state, pads, now, ids, out, n):
         value = _velocity(state.later, family)
         if label != wait.label or abs(value - wait.value) > NEWS:
             strokes.families[wait.row] |= 1 << family
-            ids[0] += 1
-            _write(
-                out[n], ids[0], ref, wait.time, now, REFINE, CHANNEL,
+            write_event(
+                out[n], ids, ref, wait.time, now, REFINE, CHANNEL,
                 label, _note(state.notes, label), value, likely[family],
             )  # fmt: skip
             n += 1
@@ -401,14 +390,12 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
             state.armed[voice] = 0
             continue
         if row < 0:
-            ids[0] += 1
-            row = strokes_add(strokes, time, ids[0], 0)
-            time = max(time, now - onset.params[0].decision)  # an onset has a decision of its own
-            onset.counter[2] = max(onset.counter[2], time)
-            if onset.params[0].enabled:
-                family = _family(likely, threshold, voice)
-                stroke_event(out[n], ids[0], time, now, _velocity(state.said, family), likely[family])
-                n += 1
+            family = _family(likely, threshold, voice)
+            told = max(time, now - onset.params[0].decision)  # an onset has a decision of its own
+            id = stroke_event(out[n], ids, told, now, _velocity(state.said, family), likely[family])
+            row = strokes_add(strokes, time, id, 0)
+            onset.counter[2] = max(onset.counter[2], told)
+            n += onset.params[0].enabled
         n = _hit(state, pads, row, voice, now, ids, out, n)
     silent = due >= 0 and strokes_broke_silence(strokes, due, now)
     if silent and strokes.families[due] == 0:

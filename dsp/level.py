@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import EVENT, LEVEL
+from dsp.events import LEVEL
 from dsp.kernel import kernel
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP, RATE
+from dsp.write import write_event
 
 PERIOD = RATE // 20  # samples between two levels
 FLOOR_DB = -120.0
@@ -54,18 +55,8 @@ def level_step(state, x, out):
         state.clock[1] += x.shape[1]
         if state.clock[1] >= PERIOD:
             mean = state.sums[0] / state.clock[1]
-            state.ids[0] += 1
-            event = out[n]
-            event.id = state.ids[0]
-            event.ref = 0
-            event.time = state.clock[0]
-            event.emitted = state.clock[0]
-            event.kind = LEVEL
-            event.channel = 0
-            event.label = -1
-            event.number = max(10 * np.log10(mean + 1e-30), FLOOR_DB)
-            event.value = 0.0
-            event.confidence = 1.0
+            now, db = state.clock[0], max(10 * np.log10(mean + 1e-30), FLOOR_DB)
+            write_event(out[n], state.ids, 0, now, now, LEVEL, 0, -1, db, 0.0, 1.0)
             n += 1
             state.sums[0] = 0.0
             state.clock[1] = 0
@@ -79,9 +70,7 @@ class Level(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, 1, (), EVENT, spec.capacity // 37 + 1)
-        self._ready(level_state(np.zeros(1, np.int64)), spec.empty()[:0], out.empty())
-        return out
+        return self._detects(spec, level_state(np.zeros(1, np.int64)), 1)
 
 
 assert HOP <= PERIOD

@@ -16,9 +16,18 @@ import numpy as np
 from dsp.kernel import kernel
 from dsp.net import FAST, dense, gru, rectify
 from dsp.stage import KernelStage, Spec
-from dsp.tones import BINS, CHANNELS, FRAME, PITCHES, SEMITONES, TonesState, relate, tones_hop, tones_state
+from dsp.tones import (
+    BINS,
+    CHANNELS,
+    HOPS,
+    PITCHES,
+    SEMITONES,
+    TonesState,
+    relate,
+    tones_hop,
+    tones_state,
+)
 from dsp.touch import TOUCH
-from dsp.units import HOP
 
 FRAMES = 3  # that the convolution sees, the newest being the last
 STRIDE, WIDTH = 3, 7  # bins
@@ -433,10 +442,5 @@ class NoteNet(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        shape = (len(self.weights.head_bias), PITCHES)
-        out = Spec(
-            spec.rate, FRAME, shape, np.dtype(np.float32), spec.capacity * HOP // FRAME + 1, spec.delay
-        )
         state = NoteEarState(tones_state(), notenet_state(self.weights))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._framed(spec, state, HOPS, (len(self.weights.head_bias), PITCHES))

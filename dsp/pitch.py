@@ -308,6 +308,4 @@ class Pitch(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, HOP, (3,), capacity=spec.capacity, delay=spec.delay + DELAY)
-        self._ready(pitch_state(self.low, self.high), np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._framed(spec, pitch_state(self.low, self.high), 1, (3,), DELAY)

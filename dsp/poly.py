@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.events import NOTE_OFF, NOTE_ON
 from dsp.kernel import kernel
-from dsp.line import NoteSettings
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
+from dsp.notes import NoteSettings
 from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
@@ -30,6 +30,7 @@ from dsp.tones import (
 )
 from dsp.touch import touch
 from dsp.units import HOP, samples
+from dsp.write import write_event
 
 ROOM = 32  # most events a hop can bring
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
@@ -126,22 +127,6 @@ def _asked(learned, reluctance):
 
 
 @kernel
-def _write(event, ids, ref, time, now, kind, note, value, confidence):
-    ids[0] += 1
-    event.id = ids[0]
-    event.ref = ref
-    event.time = time
-    event.emitted = now
-    event.kind = kind
-    event.channel = 1
-    event.label = -1
-    event.number = note
-    event.value = value
-    event.confidence = confidence
-    return ids[0]
-
-
-@kernel
 def _ended(state, pitch, now, frame):
     """When the note that is over ended [samples]: where it was last likely to sound."""
     over, back = state.over[0], 1
@@ -155,7 +140,7 @@ def _ended(state, pitch, now, frame):
 def _end(state, pitch, time, now, confidence, out, n):
     """End the note of a pitch."""
     note = state.played[pitch]
-    _write(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, note, np.float32(0), confidence)
+    write_event(out[n], state.ids, state.id[pitch], time, now, NOTE_OFF, 1, -1, note, 0.0, confidence)
     state.id[pitch] = 0
     return n + 1
 
@@ -202,7 +187,7 @@ def _begin(state, pitch, time, now, velocity, confidence, out, n):
                 return n
             n = _end(state, other, time, now, confidence, out, n)
     state.played[pitch] = note
-    state.id[pitch] = _write(out[n], state.ids, 0, time, now, NOTE_ON, note, velocity, confidence)
+    state.id[pitch] = write_event(out[n], state.ids, 0, time, now, NOTE_ON, 1, -1, note, velocity, confidence)
     state.began[pitch] = time
     return n + 1
 
@@ -322,7 +307,4 @@ class Poly(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        out = Spec(spec.rate, 1, (), EVENT, ROOM * spec.capacity)
-        state = poly_state(self.settings, self.weights, np.zeros(1, np.int64))
-        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
-        return out
+        return self._detects(spec, poly_state(self.settings, self.weights, np.zeros(1, np.int64)), ROOM)

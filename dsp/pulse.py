@@ -118,6 +118,4 @@ class Pulse(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        capacity = spec.capacity // HOPS + 1
-        self._ready(pulse_state(), np.zeros((0, HOP), np.float32), np.zeros((capacity, INPUTS), np.float32))
-        return Spec(spec.rate, FRAME, (INPUTS,), np.dtype(np.float32), capacity, spec.delay)
+        return self._framed(spec, pulse_state(), HOPS, (INPUTS,))

@@ -145,7 +145,4 @@ class Spectrum(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        self._ready(
-            spectrum_state(), np.zeros((0, HOP), np.float32), np.zeros((spec.capacity, BANDS), np.float32)
-        )
-        return Spec(spec.rate, HOP, (BANDS,), np.dtype(np.float32), spec.capacity, spec.delay)
+        return self._framed(spec, spectrum_state(), 1, (BANDS,))

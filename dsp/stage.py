@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dsp.units import RATE
+from dsp.events import EVENT
+from dsp.units import HOP, RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,20 @@ class KernelStage:
         self.state = state
         self._pristine = [(array, array.copy()) for array in arrays(state)]
         type(self).step(state, *empty)
+
+    def _framed(self, spec: Spec, state: Any, hops: int, shape: tuple[int, ...], delay: int = 0) -> Spec:
+        """`_ready`, for float32 items of `shape`, one for every so many hops of audio; what comes out."""
+        frames = spec.capacity // hops + 1
+        out = Spec(spec.rate, hops * HOP, shape, capacity=frames, delay=spec.delay + delay)
+        return self._hears(state, out)
+
+    def _detects(self, spec: Spec, state: Any, room: int) -> Spec:
+        """`_ready`, for events, at most `room` of them in a hop of audio; what comes out."""
+        return self._hears(state, Spec(spec.rate, dtype=EVENT, capacity=room * spec.capacity))
+
+    def _hears(self, state: Any, out: Spec) -> Spec:
+        self._ready(state, np.zeros((0, HOP), np.float32), out.empty())
+        return out
 
     def process(self, *xs: np.ndarray, out: np.ndarray) -> int:
         return type(self).step(self.state, *xs, out)

@@ -274,7 +274,4 @@ class Tones(KernelStage):
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        capacity = spec.capacity // HOPS + 1
-        out = np.zeros((capacity, CHANNELS, BINS), np.float32)
-        self._ready(tones_state(), np.zeros((0, HOP), np.float32), out)
-        return Spec(spec.rate, FRAME, (CHANNELS, BINS), np.dtype(np.float32), capacity, spec.delay)
+        return self._framed(spec, tones_state(), HOPS, (CHANNELS, BINS))

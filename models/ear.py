@@ -11,7 +11,9 @@ from dsp.events import EVENT
 from dsp.hits import DrumSettings
 from dsp.kernel import kernel
 from dsp.level import LevelState, level_state, level_step
-from dsp.line import LineState, NoteSettings, line_state, line_step
+from dsp.line import line_step
+from dsp.line_state import LineState, line_state
+from dsp.notes import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.departure import decision
-from bridge.engine import transcribe
 from bridge.hearing import adopt, hear_step, hearing, room
 from bridge.preset import load, shipped
+from bridge.transcribe import transcribe
 from dsp.events import KINDS, NOTE_OFF, NOTE_ON
 from dsp.stage import Spec
 from models.ear import Ear

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bridge.departure import decision
-from bridge.engine import Engine, transcribe
+from bridge.engine import Engine
 from bridge.midi import NoMidi
 from bridge.native import post_semaphore
 from bridge.outbox import BYTES, CONSTANT, FRAMES, LENGTH, NANOSECONDS, collect, deliver, outbox
@@ -15,6 +15,7 @@ from bridge.outbox import MESSAGE as MESSAGES
 from bridge.preset import load
 from bridge.ring import ring_write
 from bridge.sources.base import NS_OFFSET, OFFSET, PATIENCE, PERIOD, feed
+from bridge.transcribe import transcribe
 from dsp.events import DRUM, LEVEL, NOTE_OFF, NOTE_ON
 from dsp.tones import FRAME
 from dsp.units import HOP

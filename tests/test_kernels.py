@@ -12,8 +12,9 @@ from numba import cfunc, njit
 from numba.core.errors import NumbaError
 
 from bridge import jack
-from bridge.engine import Engine, listen
+from bridge.engine import Engine
 from bridge.hearing import hear_step, hearing, room
+from bridge.loop import listen
 from bridge.midi import NoMidi
 from bridge.preset import load
 from bridge.sources import device

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from dsp.events import BEND, EVENT, NOTE_OFF, NOTE_ON, PITCH
 from dsp.kernel import KERNELS
-from dsp.line import ROOM, Line, NoteSettings, line_params, line_state, line_step
+from dsp.line import ROOM, Line, line_step
+from dsp.line_state import line_params, line_state
+from dsp.notes import NoteSettings
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, gain, hz, samples
 from models.train.lines import RANGES, line, midi_file, write_reference

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dsp.events import EVENT, NOTE_OFF, NOTE_ON
-from dsp.line import NoteSettings
 from dsp.notenet import note_weights
+from dsp.notes import NoteSettings
 from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
 from dsp.stage import Spec
 from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from bridge.engine import transcribe
 from bridge.preset import load
 from bridge.slow import FIRST_ID, SlowLane, SlowThread
+from bridge.transcribe import transcribe
 from dsp.events import KEY, KEYS
 from models.chord import ChordSettings
 from models.harmony import HarmonyStage

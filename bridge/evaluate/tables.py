@@ -67,19 +67,27 @@ def show_curve(result: dict[str, Any]) -> None:
     named = [row for row in rows if row["macro"] is not None]
     more = ["labels"] if named else []
     table = Table("decision", "p10", "median", "p90", "F", *struck, *more, box=None, pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-    table.columns[4].style = "bold"
+    _in_columns(table)
     for row in rows:
-        delay = row["delay_ms"]
-        delays = [f"{delay[key]:.1f}" if delay else "-" for key in ("p10", "median", "p90")]
         figures = [f"{row['scores'][name]['f']:.3f}" for name in ("micro of five", *struck)]
         macro = [_text(row["macro"])] if named else []
-        table.add_row(f"{row['decision_ms']:g}", *delays, *figures, *macro)
+        table.add_row(f"{row['decision_ms']:g}", *_delays(row), *figures, *macro)
     console.print(table)
     labels = "; labels: macro F" if named else ""
     console.print(f"times in ms; p10 to p90: from the stroke until it is named{labels}")
     console.print(heard(result["files"], result["preset"], result.get("sound")))
+
+
+def _delays(row: dict[str, Any]) -> list[str]:
+    delay = row["delay_ms"]
+    return [f"{delay[key]:.1f}" if delay else "-" for key in ("p10", "median", "p90")]
+
+
+def _in_columns(table: Any) -> None:
+    """Figures below each other; F, the fifth, stands out."""
+    for column in table.columns:
+        column.justify = "right"
+    table.columns[4].style = "bold"
 
 
 def _note_curve(console: Any, rows: list[dict[str, Any]]) -> None:
@@ -91,15 +99,11 @@ def _note_curve(console: Any, rows: list[dict[str, Any]]) -> None:
         "decision", "p10", "median", "p90", "F", *(name.removeprefix("notes ") for name in names), *sets,
         box=None, pad_edge=False,
     )  # fmt: skip
-    for column in table.columns:
-        column.justify = "right"
-    table.columns[4].style = "bold"
+    _in_columns(table)
     for row in rows:
-        delay = row["delay_ms"]
-        delays = [f"{delay[key]:.1f}" if delay else "-" for key in ("p10", "median", "p90")]
         figures = [f"{row['scores'][name]['f']:.3f}" for name in ("notes", *names)]
         figures += [f"{row['sets'][name]['scores']['notes']['f']:.3f}" for name in sets]
-        table.add_row(f"{row['decision_ms']:g}", *delays, *figures)
+        table.add_row(f"{row['decision_ms']:g}", *_delays(row), *figures)
     console.print(table)
 
 

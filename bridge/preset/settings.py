@@ -17,7 +17,7 @@ from bridge.clock import ClockSettings
 from dsp.beat import BeatSettings
 from dsp.events import LABELS
 from dsp.hits import DrumSettings
-from dsp.line import NoteSettings
+from dsp.notes import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.settings import choice, number, switch
 from models.chord import ChordSettings

@@ -4,12 +4,12 @@
     python -m models.train.beatnet render DATA WORK [--part P --count N]   # clips, as inputs and beats
     python -m models.train.beatnet test DATA WORK    # clips of drummers and songs never trained on, as sound
     python -m models.train.beatnet train WORK        # stops and goes on where it was
-    python -m models.train.beatnet export WORK
+    python -m models.train.beatnet fold WORK         # the net that judges beats, from the same clips
+    python -m models.train.beatnet export WORK       # both
 
 DATA holds midi/groove.zip and midi/pop909.zip.
 """
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from dsp.beatnet import LAG
 from dsp.fold import SIZE
 from dsp.pulse import BACK, BANDS, FRAME, INPUTS
 from dsp.units import RATE
+from models.train import foldnet
 from models.train.beat_corpus import render, render_test
 from models.train.fit import Fit, ahead, averaged
-from models.train.plan import Plan, options, planned
+from models.train.plan import Plan, command_line, options, paths, planned
 from models.train.seal import seal
 
 LAYER, MEMORY = 64, 96
@@ -198,19 +199,15 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    parser, tasks = command_line(__doc__)
     for verb, count in (("render", 500), ("test", 24)):
-        one = verbs.add_parser(verb)
-        one.add_argument("data", type=Path)
-        one.add_argument("work", type=Path)
+        one = paths(tasks.add_parser(verb), "data", "work")
         one.add_argument("--part", type=int, default=0, help="which of several at work, so that all differ")
         one.add_argument("--count", type=int, default=count)
         one.add_argument("--spoil", action="store_true", help="tests: on a bad day")
-    options(verbs.add_parser("train"), "beat", BATCH, PLAN)
-    verbs.add_parser("export").add_argument("work", type=Path)
+    options(tasks.add_parser("train"), "beat", BATCH, PLAN)
+    for verb in ("fold", "export"):
+        paths(tasks.add_parser(verb), "work")
     args = parser.parse_args()
     if args.verb == "render":
         render(args.data, args.work, args.part, args.count)
@@ -218,6 +215,8 @@ def main() -> None:
         render_test(args.data, args.work, args.part, args.count, args.spoil)
     elif args.verb == "train":
         train(args.work, planned(args, PLAN), args.batch, args.seed, args.name)
+    elif args.verb == "fold":
+        foldnet.train(args.work)
     else:
         export(args.work)
 

@@ -10,7 +10,6 @@
 DATA holds midi/pop909.zip and midi/groove.zip.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from models.chroma import HIGH, LOW, PITCHES
 from models.key import Memory
 from models.train import harmony
 from models.train.fit import Fit, ahead, averaged
-from models.train.plan import Plan, options, planned
+from models.train.plan import Plan, command_line, options, paths, planned
 from models.train.seal import seal
 
 LAYER, MEMORY, KEY_LAYER = 48, 64, 32
@@ -233,19 +232,14 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    parser, tasks = command_line(__doc__)
     for verb, count in (("render", 720), ("test", 16)):
-        one = verbs.add_parser(verb)
-        one.add_argument("data", type=Path)
-        one.add_argument("work", type=Path)
+        one = paths(tasks.add_parser(verb), "data", "work")
         one.add_argument("--first", type=int, default=0)
         one.add_argument("--count", type=int, default=count)
-    options(verbs.add_parser("train"), "chords", BATCH, PLAN)
+    options(tasks.add_parser("train"), "chords", BATCH, PLAN)
     for verb in ("keys", "export"):
-        verbs.add_parser(verb).add_argument("work", type=Path)
+        paths(tasks.add_parser(verb), "work")
     args = parser.parse_args()
     if args.verb in ("render", "test"):
         harmony.render(args.data, args.work, args.first, args.count, test=args.verb == "test")

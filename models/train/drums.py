@@ -14,7 +14,6 @@ it sets the thresholds there (they alone are tuned on recordings). `test` writes
 heard: other drummers on other kits, with what was struck and how hard beside each file.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from dsp.events import LABELS
 from dsp.units import RATE
 from models.train.drum_corpus import Corpus, render_shards
 from models.train.kits import PIECES, shelf
-from models.train.plan import Plan, options, planned
+from models.train.plan import Plan, command_line, options, paths, planned
 from models.train.studio import FAMILIES, SECONDS, performances, rearranged, render
 
 PLAN = Plan(steps=8000, rate=2e-3)
@@ -142,34 +141,26 @@ def render_test(data: Path, out: Path, count: int, harsh: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    tasks = parser.add_subparsers(dest="task", required=True)
-    task = tasks.add_parser("render")
-    task.add_argument("data", type=Path)
-    task.add_argument("work", type=Path)
+    parser, tasks = command_line(__doc__)
+    task = paths(tasks.add_parser("render"), "data", "work")
     task.add_argument("--hours", type=float, default=8)
     task.add_argument("--part", type=int, default=0)
     task.add_argument("--of", type=int, default=1)
     task = tasks.add_parser("train")
     options(task, "drums", batch=32, plan=PLAN)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
-    task = tasks.add_parser("export")
-    task.add_argument("work", type=Path)
+    task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--real", type=Path, help="songs to set the thresholds by")
     task.add_argument("--name", default="drums")
-    task = tasks.add_parser("test")
-    task.add_argument("data", type=Path)
-    task.add_argument("out", type=Path)
+    task = paths(tasks.add_parser("test"), "data", "out")
     task.add_argument("--count", type=int, default=40)
     task.add_argument("--harsh", action="store_true", help="through a bad day at the desk as well")
     args = parser.parse_args()
-    if args.task == "render":
+    if args.verb == "render":
         render_shards(args.data, args.work, args.hours, args.part, args.of)
-    elif args.task == "train":
+    elif args.verb == "train":
         train(args.work, args.name, planned(args, PLAN), args.batch, args.seed, args.warm)
-    elif args.task == "test":
+    elif args.verb == "test":
         render_test(args.data, args.out, args.count, args.harsh)
     else:
         from models.train.drum_export import export

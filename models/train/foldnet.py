@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The net that judges beats by what lies upon them, while it learns; `dsp.fold` is the same net at work.
 
-    python -m models.train.foldnet WORK       # from the clips in WORK, to WORK/fold.npz
-
 Of each clip it is shown beats as they are, between the true ones, twice and half
-as many, and others, and is asked which. `models.train.beatnet export` ships it.
+as many, and others, and is asked which.
 """
 
-import argparse
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -116,7 +113,8 @@ class FoldNet(nn.Module):
         return self.head(self.dropout(F.relu(self.high(x))))
 
 
-def train(work: Path, seed: int) -> None:
+def train(work: Path, seed: int = 1) -> None:
+    """Learn from the clips in `work`; the weights are ``work/fold.npz``."""
     torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     laid, kinds, places = corpus(work, seed)
@@ -146,17 +144,3 @@ def train(work: Path, seed: int) -> None:
     for name in ("high", "head"):
         arrays |= {f"fold.{name}.w": state[f"{name}.weight"], f"fold.{name}.b": state[f"{name}.bias"]}
     np.savez(work / "fold.npz", **{name: array.numpy() for name, array in arrays.items()})
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    train(args.work, args.seed)
-
-
-if __name__ == "__main__":
-    main()

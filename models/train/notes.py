@@ -14,7 +14,6 @@ none of it has heard: other songs (ASAP in `midi/asap.zip`, the last of POP909) 
 every note in a MIDI file beside each sound.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy as np
 
 from dsp.tones import CHANNELS
 from models.train.note_corpus import Batch, Corpus, render_shards
-from models.train.plan import Plan, options, planned
+from models.train.plan import Plan, command_line, options, paths, planned
 from models.train.studio import SECONDS
 
 PLAN = Plan(steps=20_000, minutes=240, rate=3e-3, steady=0.7, warm=60, keep=0.997, steepest=0.5)
@@ -90,30 +89,22 @@ def train(work: Path, name: str, plan: Plan, size: int, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    tasks = parser.add_subparsers(dest="task", required=True)
-    task = tasks.add_parser("render")
-    task.add_argument("data", type=Path)
-    task.add_argument("work", type=Path)
+    parser, tasks = command_line(__doc__)
+    task = paths(tasks.add_parser("render"), "data", "work")
     task.add_argument("--hours", type=float, default=4)
     task.add_argument("--part", type=int, default=0)
     task.add_argument("--of", type=int, default=1)
     task = tasks.add_parser("train")
     options(task, "notes", batch=8, plan=PLAN)
-    task = tasks.add_parser("export")
-    task.add_argument("work", type=Path)
+    task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--name", default="notes")
-    task = tasks.add_parser("test")
-    task.add_argument("data", type=Path)
-    task.add_argument("out", type=Path)
+    task = paths(tasks.add_parser("test"), "data", "out")
     args = parser.parse_args()
-    if args.task == "render":
+    if args.verb == "render":
         render_shards(args.data, args.work, args.hours, args.part, args.of)
-    elif args.task == "train":
+    elif args.verb == "train":
         train(args.work, args.name, planned(args, PLAN), args.batch, args.seed)
-    elif args.task == "test":
+    elif args.verb == "test":
         from models.train.recital import render_test
 
         render_test(args.data, args.out)

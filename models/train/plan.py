@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a net is fitted, and how the command line says so."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Plan(NamedTuple):
@@ -20,9 +20,22 @@ class Plan(NamedTuple):
     device: str = "cpu"
 
 
+def command_line(doc: str | None) -> tuple[ArgumentParser, Any]:
+    """A trainer's command line, which says what its module says of itself; its verbs are added to the second."""
+    parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
+    return parser, parser.add_subparsers(dest="verb", required=True)
+
+
+def paths(parser: ArgumentParser, *names: str) -> ArgumentParser:
+    """The folders that a verb is given, in this order."""
+    for name in names:
+        parser.add_argument(name, type=Path)
+    return parser
+
+
 def options(parser: ArgumentParser, name: str, batch: int, plan: Plan) -> None:
     """What every training takes on its command line."""
-    parser.add_argument("work", type=Path)
+    paths(parser, "work")
     parser.add_argument("--steps", type=int, default=plan.steps)
     parser.add_argument("--minutes", type=float, default=plan.minutes, help="end by then, whatever the steps")
     parser.add_argument("--rate", type=float, default=plan.rate)

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What may be asked of those who hear notes: of one line, or of all that sound together."""
+
+from dataclasses import dataclass
+
+from dsp.scale import EVERY, SCALES
+from dsp.settings import choice, number, switch
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSettings:
+    enabled: bool = switch(True, "play back the melody that is heard")
+    lines: str = choice("one", ("one", "many"), "follow one line, or all notes that sound together")
+    low: float = number(28, 21, 96, "MIDI note", "lowest note to listen for; a higher one decides sooner")
+    high: float = number(
+        84, 21, 108, "MIDI note", "highest note to listen for; one line is followed up to 96"
+    )
+    scale: str = choice(EVERY, SCALES, "play what lies beside this scale as the nearest note in it")
+    decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
+    sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
+    early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
+    bend: bool = switch(True, "follow vibrato and glides of one line with pitch bend")
+    pitch: bool = switch(False, "report the pitch itself every 10 ms")
