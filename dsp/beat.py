@@ -57,7 +57,7 @@ class BeatSettings:
     low: float = number(55, 50, 220, "bpm", "slowest tempo that is followed")
     high: float = number(215, 50, 220, "bpm", "fastest tempo that is followed")
     usual: float = number(
-        105, 50, 220, "bpm", "of a tempo, its half and its double, the one nearest to this is chosen"
+        105, 50, 220, "bpm", "of a tempo, its half and its double, the one nearest to this is likelier"
     )
     metre: int = number(
         0, 0, 4, "beats", "in a bar, where that is known beforehand; 0 where it is to be found"

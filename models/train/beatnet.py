@@ -184,7 +184,8 @@ def export(work: Path) -> None:
     net = averaged(work / "beat.pt", BeatNet())
     with np.load(work / "fold.npz") as file:
         fold = dict(file)
-    np.savez(WEIGHTS / "beat.npz", **exported(net), **fold)
+    arrays: dict[str, Any] = exported(net) | fold
+    np.savez(WEIGHTS / "beat.npz", **arrays)
     clips = Clips(work, 1)
     clips.look()
     x = torch.from_numpy(clips.excerpt(GOLDEN)[0])
