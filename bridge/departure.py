@@ -11,14 +11,15 @@ from bridge.messages import labels_of
 from bridge.outbox import FRAMES, MESSAGE, send
 from bridge.preset import Preset
 from bridge.voicing import CHORD_VELOCITY, VOICES, voicings
-from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON
+from bridge.zone import CONFIGURATION, Zone, zone, zone_free, zone_of, zone_take
+from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON, PRESSURE
 from dsp.hits import REFINE_MS
 from dsp.kernel import kernel
 from dsp.pads import PADS
 from dsp.units import RATE, ms, samples
 
 SHORTEST = samples(1)  # a note sounds at least this long [samples]
-CONTROL, PITCH_WHEEL = 0xB0, 0xE0
+CONTROL, AFTERTOUCH, PITCH_WHEEL = 0xB0, 0xD0, 0xE0
 ID, CHANNEL = VOICES, VOICES + 1  # words of `chord`
 
 DEPARTURE = np.dtype(
@@ -32,6 +33,7 @@ DEPARTURE = np.dtype(
         ("low_channel", "i8"),
         ("split", "i8"),  # note below which notes are low
         ("bend_range", "f8"),  # [semitones]
+        ("alone", "i8"),  # 1: what bends or swells is the newest note; 0: each on its own channel, or none
         ("gate", "i8"),  # from a hit to its note-off [samples]
         ("curve", "f8"),
         ("low", "f8"),
@@ -60,6 +62,8 @@ class Departure(NamedTuple):
     channel: np.ndarray  # (128,) int64, and on which channel
     newest: np.ndarray  # (1,) int64, the key that was struck last
     bent: np.ndarray  # (16,) int64, whether a channel's wheel is off its centre
+    pressed: np.ndarray  # (16,) int64, a channel's pressure
+    zone: Zone
     scratch: np.ndarray  # (1,) MESSAGE
     ticks: ClockState
     voicings: np.ndarray  # (len(CHORDS), 12, VOICES) int64, notes of each chord over each bass, or -1
@@ -75,7 +79,8 @@ def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
     p["chord_channel"] = preset.midi.chord_channel - 1
     p["low_channel"], p["split"] = preset.midi.low_channel - 1, preset.midi.split
-    p["bend_range"], p["gate"] = preset.midi.bend_range, samples(preset.midi.gate_ms)
+    p["bend_range"], p["gate"] = preset.bend_range, samples(preset.midi.gate_ms)
+    p["alone"] = preset.notes.lines == "one"
     p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
     notes = np.full(len(LABELS) + PADS, FREE_NOTE, np.int64)
     labels = labels_of(preset.drum_notes)
@@ -93,6 +98,8 @@ def departure(preset: Preset) -> Departure:
         np.full(128, preset.midi.note_channel - 1),
         np.zeros(1, np.int64),
         np.zeros(16, np.int64),
+        np.zeros(16, np.int64),
+        zone(preset.zone),
         np.zeros(1, MESSAGE),
         clock_state(preset.clock),
         voicings(),
@@ -105,6 +112,7 @@ def departure_adopt(state: Departure, preset: Preset) -> None:
     params, notes = departure_params(preset)
     state.params[...] = params
     state.notes[...] = notes
+    state.zone.size[0] = preset.zone
     state.ticks.params[...] = clock_params(preset.clock)
 
 
@@ -119,6 +127,7 @@ def decision(preset: Preset) -> dict[str, int]:
         "note_on": samples(note.decision_ms),
         "note_off": samples(note.decision_ms),
         "bend": samples(note.decision_ms),
+        "pressure": samples(note.decision_ms),
     }
 
 
@@ -127,6 +136,7 @@ def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str,
     drums = preset.drums
     refines = drums.enabled and drums.refine and not preset.kit
     wanted = {"onset": preset.onset.enabled or drums.enabled, "drum": drums.enabled, "refine": refines}
+    wanted["pressure"] = preset.notes.enabled and preset.notes.expression
     foretold = {"beat": 0.0} if preset.beat.enabled else {}
     return foretold | {
         kind: round((ms(n + beyond) + path_ms) / 1000, 6)
@@ -175,6 +185,28 @@ def _play_chord(state, e, box):
 
 
 @kernel
+def _channel_of(state, id):
+    """Channel on which a note may bend and swell; -1 where it shares one with other notes."""
+    if state.zone.size[0]:
+        return zone_of(state.zone, id)
+    return state.channel[state.newest[0]] if state.params[0].alone else -1
+
+
+@kernel
+def _shape(state, e, channel, box):
+    """A bend or a swell of what sounds on a channel."""
+    p = state.params[0]
+    kind, prompt, due = state.clock[0].kind, 1 - p.constant, _due(state, e.time, e.emitted, p.note_decision)
+    if e.kind == PRESSURE:
+        state.pressed[channel] = int(round(127 * min(max(e.value, 0.0), 1.0)))
+        return send(box, state.scratch, due, kind, prompt, AFTERTOUCH | channel, state.pressed[channel], 0, 0)
+    wheel = int(round(8192 + 8192 * e.number / (100 * p.bend_range)))
+    wheel = min(max(wheel, 0), 16383)
+    state.bent[channel] = wheel != 8192
+    return send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0)
+
+
+@kernel
 def depart_step(state, events, box):
     """Hand over the MIDI of `events`, in order.
 
@@ -208,11 +240,17 @@ def depart_step(state, events, box):
             n += send(box, state.scratch, off, kind, prompt, 0x80 | channel, note, 0, e.id)
         elif e.kind == NOTE_ON:
             note = int(e.number)
-            channel = p.low_channel if note < p.split else p.note_channel
+            if state.zone.size[0]:
+                channel = zone_take(state.zone, e.id)
+            else:
+                channel = p.low_channel if note < p.split else p.note_channel
             due = _due(state, e.time, e.emitted, p.note_decision)
             if state.bent[channel]:
                 n += send(box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, 0, 64, 0)
                 state.bent[channel] = 0
+            if state.pressed[channel]:
+                n += send(box, state.scratch, due, kind, prompt, AFTERTOUCH | channel, 0, 0, 0)
+                state.pressed[channel] = 0
             velocity = velocity_byte(p, e.value)
             n += send(box, state.scratch, due, kind, prompt, 0x90 | channel, note, velocity, e.id)
             state.started[note] = e.time if p.constant else e.emitted
@@ -223,32 +261,33 @@ def depart_step(state, events, box):
             channel, earliest = state.channel[note], state.started[note] + SHORTEST
             due = _due(state, max(e.time, earliest), max(e.emitted, earliest), p.note_decision)
             n += send(box, state.scratch, due, kind, prompt, 0x80 | channel, note, 0, e.ref)
-        elif e.kind == BEND:
-            channel = state.channel[state.newest[0]]
-            wheel = int(round(8192 + 8192 * e.number / (100 * p.bend_range)))
-            wheel = min(max(wheel, 0), 16383)
-            due = _due(state, e.time, e.emitted, p.note_decision)
-            n += send(
-                box, state.scratch, due, kind, prompt, PITCH_WHEEL | channel, wheel & 127, wheel >> 7, 0
-            )
-            state.bent[channel] = wheel != 8192
+            zone_free(state.zone, e.ref)
+        elif e.kind == BEND or e.kind == PRESSURE:
+            channel = _channel_of(state, e.ref)
+            if channel >= 0:
+                n += _shape(state, e, channel, box)
         elif e.kind == CHORD:
             n += _play_chord(state, e, box)
     return n
 
 
 @kernel
+def _register(state, box, now, channel, register, value):
+    """Set a registered parameter of a channel."""
+    kind = state.clock[0].kind
+    for control, data in ((101, 0), (100, register), (6, value), (38, 0), (101, 127), (100, 127)):
+        send(box, state.scratch, now, kind, 1, CONTROL | channel, control, data, 0)
+
+
+@kernel
 def announce_range(state, box, now):
-    """Tell the synthesiser how far a bend reaches: RPN 0 on the channels of notes."""
-    p, kind = state.params[0], state.clock[0].kind
-    for channel in (p.note_channel, p.low_channel):
-        if channel == p.note_channel or p.split > 0:
-            for control, value in (
-                (101, 0),
-                (100, 0),
-                (6, int(p.bend_range)),
-                (38, 0),
-                (101, 127),
-                (100, 127),
-            ):
-                send(box, state.scratch, now, kind, 1, CONTROL | channel, control, value, 0)
+    """Tell the synthesiser how far a bend reaches, and of the zone: RPN 0 on the channels of notes, RPN 6."""
+    p = state.params[0]
+    if state.zone.size[0]:
+        _register(state, box, now, 0, CONFIGURATION, state.zone.size[0])
+        for channel in range(1, state.zone.size[0] + 1):
+            _register(state, box, now, channel, 0, int(p.bend_range))
+        return
+    _register(state, box, now, p.note_channel, 0, int(p.bend_range))
+    if p.split > 0 and p.low_channel != p.note_channel:
+        _register(state, box, now, p.low_channel, 0, int(p.bend_range))

@@ -73,7 +73,7 @@ def length_of(status):
     """Bytes of a MIDI message."""
     if status >= SYSTEM:
         return 3 if status == 0xF2 else 1
-    return 3
+    return 2 if 0xC0 <= status < 0xE0 else 3
 
 
 @kernel

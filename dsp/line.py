@@ -10,14 +10,14 @@ A fall much faster than any string decays ends a note.
 
 import numpy as np
 
-from dsp.events import BEND, NOTE_OFF, NOTE_ON, PITCH
+from dsp.events import BEND, NOTE_OFF, NOTE_ON, PITCH, PRESSURE
 from dsp.kernel import kernel
 from dsp.line_state import PAST, line_state
+from dsp.melody import EVERY, MELODY_DELAY, melody_look
 from dsp.notes import NoteSettings
 from dsp.pitch import (
     CHUNK,
     DECIMATION_DELAY,
-    DELAY,
     FACTOR,
     FLOOR,
     SLOW,
@@ -34,6 +34,8 @@ from dsp.write import write_event
 ROOM = 16  # most events one hop can bring, with much to spare
 PITCH_EVERY = samples(10)
 BEND_LEAST = 6  # cents that are worth a bend
+SWELL_EVERY = 6  # hops
+SWELL_LEAST = 0.03  # of 0..1 that is worth a swell
 
 
 @kernel
@@ -226,7 +228,7 @@ def _begin(state, start, emitted, out, n):
     note.since = note.bent = emitted
     note.smooth = attack.midi
     note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
-    note.bend = 0.0
+    note.bend = note.pressed = 0.0
     note.lost = note.ended = 0
     attack.open = 0
     attack.loud = state.heard[0].loud
@@ -267,7 +269,12 @@ def _hold(state, now, emitted, out, n):
         _say(out, n, state.ids, note.id, emitted - HOP, emitted, BEND, cents, 0.0, heard.sure)
         note.bend = cents
         note.bent = emitted
-        return n + 1
+        n += 1
+    pressure = _velocity(heard.loud)
+    if p.expression and abs(pressure - note.pressed) > SWELL_LEAST and now % SWELL_EVERY == 0:
+        _say(out, n, state.ids, note.id, emitted - HOP, emitted, PRESSURE, 0.0, pressure, heard.sure)
+        note.pressed = pressure
+        n += 1
     return n
 
 
@@ -301,12 +308,15 @@ def line_step(state, x, out):
             note.low = min(note.low, heard.loud)
             if note.ended > 300 or heard.loud < p.gate:
                 note.period = 0.0
-        grid = (emitted - DELAY) // PITCH_EVERY
-        if p.pitch and grid > note.reported:
-            note.reported = grid
-            f0 = SLOW / heard.lag if heard.voiced else 0.0
-            _say(out, n, state.ids, 0, grid * PITCH_EVERY, emitted, PITCH, f0, 0.0, heard.sure)
-            n += 1
+        if p.pitch:
+            if now % EVERY == 0:
+                melody_look(state.melody, state.sound, p.gate)
+            grid, found = (emitted - MELODY_DELAY) // PITCH_EVERY, state.melody.found
+            if grid > note.reported:
+                note.reported = grid
+                f0 = SLOW / found[0] if found[0] > 0 else 0.0
+                _say(out, n, state.ids, 0, grid * PITCH_EVERY, emitted, PITCH, f0, 0.0, found[1])
+                n += 1
     return n
 
 

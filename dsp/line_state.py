@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.melody import MelodyState, melody_state
 from dsp.notes import NoteSettings
 from dsp.pitch import LagState, SlowState, lag_state, pitch_params, slow_state
 from dsp.scale import scale_mask
@@ -18,6 +19,7 @@ PARAMS = np.dtype(
     [
         ("enabled", "i8"),
         ("bend", "i8"),
+        ("expression", "i8"),
         ("pitch", "i8"),
         ("shortest", "i8"),  # period [slow samples]
         ("longest", "i8"),
@@ -87,6 +89,7 @@ NOTE = np.dtype(
         ("lost", "i8"),  # hops without a period
         ("bend", "f8"),  # last sent [cents]
         ("bent", "i8"),  # when [samples]
+        ("pressed", "f8"),  # pressure last sent
         ("reported", "i8"),  # pitch events so far
     ],
     align=True,
@@ -117,6 +120,7 @@ class LineState(NamedTuple):
     slow: SlowState
     sound: LagState  # the sound itself
     news: LagState  # the sound less the note that sounds
+    melody: MelodyState  # the pitch itself, where it is reported
     clock: np.ndarray  # (1,) samples heard
     power: np.ndarray  # (3, PAST) power of each hop: the sound, its difference, the news
     level: np.ndarray  # (PAST,) level over a period [dB]
@@ -132,7 +136,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     search = pitch_params(notes.low, min(notes.high, HIGHEST))
     daring = notes.sensitivity - 0.5
     params["enabled"] = notes.enabled and notes.lines == "one"
-    params["bend"], params["pitch"] = notes.bend, notes.pitch
+    params["bend"], params["pitch"], params["expression"] = notes.bend, notes.pitch, notes.expression
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring
@@ -184,6 +188,7 @@ def line_state(notes: NoteSettings, ids: np.ndarray) -> LineState:
         slow=slow_state(),
         sound=lag_state(search),
         news=lag_state(search.copy()),
+        melody=melody_state(),
         clock=np.zeros(1, np.int64),
         power=np.full((3, PAST), 1e-12),
         level=np.full(PAST, -120.0),

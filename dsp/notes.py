@@ -20,4 +20,7 @@ class NoteSettings:
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
     bend: bool = switch(True, "follow vibrato and glides of one line with pitch bend")
+    expression: bool = switch(
+        False, "say how each note swells, and of many lines how each bends; midi.mpe has a synthesiser follow"
+    )
     pitch: bool = switch(False, "report the pitch itself every 10 ms")

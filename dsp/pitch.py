@@ -183,7 +183,7 @@ def lag_step(state):
 
 
 @kernel
-def _peak(y, lag):
+def lag_peak(y, lag):
     """Whether the likeness peaks at `lag`, and not only because its stretch differs from its neighbour's."""
     if y[lag] < y[lag - 1] or y[lag] <= y[lag + 1]:
         return False
@@ -196,7 +196,7 @@ def _peak(y, lag):
 
 
 @kernel
-def _summit(y, at):
+def lag_summit(y, at):
     """(position, height) of the parabola through a peak and its neighbours."""
     a, b, c = y[at - 1], y[at], y[at + 1]
     bend = a - 2 * b + c
@@ -214,6 +214,28 @@ def _lasts(state, lag, lasting):
     energy, width = state.energy, CHUNK * max(FLOOR, (state.params[0].longest + 3) // CHUNK + 1)
     whole = energy[width] + energy[width + lag] - energy[lag] + state.params[0].quiet * width
     return 2 * state.wide[lag] > lasting * state.likeness[lag] * whole
+
+
+@kernel
+def lag_refined(state, chosen, height):
+    """A period told more finely by whole numbers of it; `height` is its likeness."""
+    y, longest = state.likeness, state.params[0].longest
+    count = int(min(96.0, longest - 1.0) / chosen)
+    refined, times = chosen, 2
+    while times <= min(4, count):
+        middle = int(round(refined * times))
+        if middle - 1 < 1 or middle + 2 > longest:
+            break
+        peak = middle
+        if y[peak - 1] > y[peak]:
+            peak -= 1
+        elif y[peak + 1] > y[peak]:
+            peak += 1
+        if y[peak] < y[peak - 1] or y[peak] < y[peak + 1] or y[peak] < 0.85 * height:
+            break
+        refined = lag_summit(y, peak)[0] / times
+        times += 1
+    return refined
 
 
 @kernel
@@ -236,14 +258,14 @@ def lag_search(state, expected, keen, lasting):
     shortest, longest = state.params[0].shortest, state.params[0].longest
     best = 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] > best and _peak(y, lag) and _lasts(state, lag, lasting):
+        if y[lag] > best and lag_peak(y, lag) and _lasts(state, lag, lasting):
             best = y[lag]
     if best < 0.3:
         return 0.0, 0.0
     chosen, height = 0.0, 0.0
     for lag in range(shortest, longest + 1):
-        if y[lag] > 0.3 and _peak(y, lag) and _lasts(state, lag, lasting):
-            at, top = _summit(y, lag)
+        if y[lag] > 0.3 and lag_peak(y, lag) and _lasts(state, lag, lasting):
+            at, top = lag_summit(y, lag)
             near = expected > 0 and abs(at - expected) < 0.03 * expected + 0.5
             if top >= (keen - 0.06 if near else keen) * best and (height == 0.0 or near):
                 chosen, height = at, top
@@ -254,23 +276,7 @@ def lag_search(state, expected, keen, lasting):
                     break
     if chosen == 0.0:
         return 0.0, 0.0
-    # A whole number of periods tells a short one more finely.
-    count = int(min(96.0, longest - 1.0) / chosen)
-    refined, times = chosen, 2
-    while times <= min(4, count):
-        middle = int(round(refined * times))
-        if middle - 1 < 1 or middle + 2 > longest:
-            break
-        peak = middle
-        if y[peak - 1] > y[peak]:
-            peak -= 1
-        elif y[peak + 1] > y[peak]:
-            peak += 1
-        if y[peak] < y[peak - 1] or y[peak] < y[peak + 1] or y[peak] < 0.85 * height:
-            break
-        refined = _summit(y, peak)[0] / times
-        times += 1
-    return refined, min(1.0, max(0.0, height))
+    return lag_refined(state, chosen, height), min(1.0, max(0.0, height))
 
 
 @kernel

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import NOTE_OFF, NOTE_ON
+from dsp.events import BEND, NOTE_OFF, NOTE_ON, PRESSURE
+from dsp.expression import detuned, swell
 from dsp.kernel import kernel
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
@@ -32,11 +33,18 @@ from dsp.touch import touch
 from dsp.units import HOP, samples
 from dsp.write import write_event
 
-ROOM = 32  # most events a hop can bring
+STARTS, SHAPES = 32, 16  # most starts and ends that a hop can bring, most bends and swells
+ROOM = STARTS + SHAPES
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
 NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
+
+SETTLED = samples(50)  # after its start a note has a pitch of its own
+BEHIND = 4 * FRAME  # how long ago a bend or a swell sounded
+FOLLOW = np.float32(0.6)  # of a bend, a frame
+BEND_LEAST = np.float32(5)  # cents that are worth a bend
+SWELL_LEAST = np.float32(0.03)
 
 POLY_PARAMS = np.dtype(
     [
@@ -45,6 +53,7 @@ POLY_PARAMS = np.dtype(
         ("lowest", "i8"),  # first and last row of the pitches that are listened for
         ("highest", "i8"),
         ("scale", "i8"),  # bits, as `dsp.scale` has them
+        ("expression", "i8"),  # 1: say how notes bend and swell
         ("early", "i8"),  # 1 where a head that is sure need not wait
         ("reluctance", "f4"),  # times the odds that a threshold asks for
         ("gate", "f4"),  # least power of what sounds
@@ -68,6 +77,9 @@ class PolyState(NamedTuple):
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
     played: np.ndarray  # (PITCHES,) the MIDI note that sounds for it
     began: np.ndarray  # (PITCHES,) when the newest note began [samples]
+    cents: np.ndarray  # (PITCHES,) how each is bent, smoothed
+    bent: np.ndarray  # (PITCHES,) and as it was said
+    pressed: np.ndarray  # (PITCHES,) how loud each was said to be
     sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
     rumour: np.ndarray  # (PAST, PITCHES) likelihood of an onset by the earliest head
 
@@ -80,7 +92,7 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["lowest"] = max(0, int(np.ceil(notes.low)) - LOWEST)
     params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
     params["scale"] = scale_mask(notes.scale)
-    params["early"] = notes.early
+    params["early"], params["expression"] = notes.early, notes.expression
     params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
     params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
     return params
@@ -104,6 +116,9 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         np.zeros(PITCHES, np.int64),
         np.arange(PITCHES) + LOWEST,
         np.full(PITCHES, -(1 << 40)),
+        np.zeros(PITCHES, np.float32),
+        np.zeros(PITCHES, np.float32),
+        np.zeros(PITCHES, np.float32),
         np.zeros((PAST, PITCHES), np.float32),
         np.zeros((PAST, PITCHES), np.float32),
     )
@@ -148,7 +163,7 @@ def _end(state, pitch, time, now, confidence, out, n):
 @kernel
 def _hold(state, now, frame, out, n):
     """End the notes that no longer sound."""
-    most = n + ROOM // 2
+    most = n + STARTS // 2
     sounded, over = state.sounded, state.over[0]
     for pitch in range(PITCHES):
         if state.id[pitch] == 0 or n >= most:
@@ -189,7 +204,32 @@ def _begin(state, pitch, time, now, velocity, confidence, out, n):
     state.played[pitch] = note
     state.id[pitch] = write_event(out[n], state.ids, 0, time, now, NOTE_ON, 1, -1, note, velocity, confidence)
     state.began[pitch] = time
+    state.cents[pitch] = state.bent[pitch] = state.pressed[pitch] = np.float32(0)
     return n + 1
+
+
+@kernel
+def _express(state, power, now, out, n):
+    """How the notes that sound bend and swell."""
+    most, frame = n + SHAPES, state.clock[1]
+    for pitch in range(PITCHES):
+        if state.id[pitch] == 0 or now - state.began[pitch] < SETTLED or n + 2 > most:
+            continue
+        time = max(state.began[pitch], now - min(BEHIND, state.params[0].decision))
+        sure = state.sounded[(frame - 1) % PAST, pitch]
+        cents, clear = detuned(power, pitch)
+        if clear > 0:
+            state.cents[pitch] += FOLLOW * (cents - state.cents[pitch])
+        if abs(state.cents[pitch] - state.bent[pitch]) > BEND_LEAST:
+            cents = state.bent[pitch] = state.cents[pitch]
+            write_event(out[n], state.ids, state.id[pitch], time, now, BEND, 1, -1, cents, 0.0, sure)
+            n += 1
+        pressure = swell(power, pitch)
+        if abs(pressure - state.pressed[pitch]) > SWELL_LEAST:
+            state.pressed[pitch] = pressure
+            write_event(out[n], state.ids, state.id[pitch], time, now, PRESSURE, 1, -1, 0.0, pressure, sure)
+            n += 1
+    return n
 
 
 @kernel
@@ -219,7 +259,7 @@ def poly_frame(state, power, now, out, n):
     for pitch in range(PITCHES):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
         state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
-    last, most = _head(lags, p.decision), n + ROOM - 3
+    last, most = _head(lags, p.decision), n + STARTS - 3
     n = _hold(state, now, frame, out, n)
     for row in range(last, -1, -1):
         if row < last and not p.early:
@@ -239,7 +279,7 @@ def poly_frame(state, power, now, out, n):
             told = said[len(lags) + 1, pitch]
             velocity = touch(power, pitch, told, weights.touch[row], weights.touch_bias[row])
             n = _begin(state, pitch, time, now, velocity, likely, out, n)
-    return n
+    return _express(state, power, now, out, n) if p.expression else n
 
 
 @kernel

@@ -21,7 +21,7 @@ from dsp.units import HOP
 from models import beat, notes
 from models.drums import load
 
-EVENTS_PER_HOP = 80  # room kept for what one hop may say
+EVENTS_PER_HOP = 96  # room kept for what one hop may say
 
 
 class EarSettings(Protocol):

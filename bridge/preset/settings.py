@@ -53,6 +53,9 @@ class VelocitySettings:
     high: float = number(1, 0, 1, "", "velocity of the hardest stroke; equal to low plays all alike")
 
 
+ZONE_REACH = 48  # semitones of a full bend in an MPE zone, by its standard
+
+
 @dataclass(frozen=True, slots=True)
 class MidiSettings:
     drum_channel: int = number(10, 1, 16, "", "MIDI channel of drum hits")
@@ -62,6 +65,9 @@ class MidiSettings:
     )
     split: int = number(0, 0, 127, "MIDI note", "notes below it leave on the low channel; 0 splits nothing")
     low_channel: int = number(2, 1, 16, "", "MIDI channel of notes below the split")
+    mpe: bool = switch(
+        False, "give each note a channel of its own, 2 to 16: an MPE zone, its bends 48 semitones wide"
+    )
     bend_range: int = number(2, 1, 48, "semitones", "how far a full pitch bend reaches, up and down")
     tap_note: int = number(
         0,
@@ -144,6 +150,19 @@ class Preset:
     midi: MidiSettings = field(default_factory=MidiSettings)
     osc: OscSettings = field(default_factory=OscSettings)
     file: Path | None = field(default=None, compare=False, metadata={"key": None})
+
+    @property
+    def zone(self) -> int:
+        """Member channels of the MPE zone, from channel 2 on: as many as drums and chords leave; 0 without one."""
+        others = [self.midi.drum_channel] if self.drums.enabled else []
+        others += [channel for channel in (self.midi.chord_channel,) if channel]
+        above = min((channel for channel in others if channel > 1), default=17)
+        return above - 2 if self.midi.mpe else 0
+
+    @property
+    def bend_range(self) -> int:
+        """How far a full pitch bend reaches [semitones]."""
+        return ZONE_REACH if self.midi.mpe else self.midi.bend_range
 
 
 class KeyInfo(NamedTuple):

@@ -10,10 +10,11 @@ import numpy as np
 
 from bridge.errors import MidiError
 from bridge.messages import labels_of, number, velocity_byte
-from bridge.preset import MidiSettings, Preset, VelocitySettings
+from bridge.preset import Preset
 from bridge.sinks import Say, say_on_stderr
 from bridge.voicing import CHORD_VELOCITY, voicing
-from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON
+from bridge.zone import CONFIGURATION, zone, zone_free, zone_take
+from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON, PRESSURE
 from dsp.units import RATE, samples
 
 PPQN = 960
@@ -52,15 +53,16 @@ class SmfSink:
 
     def __init__(self, path: Path | str, preset: Preset | None = None, say: Say = say_on_stderr) -> None:
         self.path, self._say = Path(path), say
-        self._midi = preset.midi if preset else MidiSettings()
-        self._velocity = preset.velocity if preset else VelocitySettings()
-        self._labels = labels_of(preset.drum_notes if preset else {})
+        self._preset = preset = preset or Preset()
+        self._midi, self._velocity, self._zone = preset.midi, preset.velocity, zone(preset.zone)
+        self._labels = labels_of(preset.drum_notes)
         self._hits: list[Sounding] = []
         self._notes: list[Sounding] = []
         self._pressed: dict[int, Sounding] = {}  # by the id of its note-on
         self._chords: list[Sounding] = []
         self._chord: list[Sounding] = []  # the one that sounds
         self._bends: list[tuple[int, int, int]] = []  # (tick, channel, wheel)
+        self._swells: list[tuple[int, int, int]] = []  # (tick, channel, pressure)
         self._newest = 0  # sample
         self._save_at = FIRST_SAVE
         self._closed = False
@@ -97,16 +99,24 @@ class SmfSink:
         elif kind == NOTE_ON:
             note = min(127, max(0, round(number(event["number"]))))
             channel = (self._midi.low_channel if note < self._midi.split else self._midi.note_channel) - 1
+            if self._preset.zone:
+                channel = zone_take.py_func(self._zone, int(event["id"]))
+                self._swells.append((at, channel, 0))
             self._pressed[int(event["id"])] = Sounding(at, at, channel, note, self._byte(event))
         elif kind == NOTE_OFF and (on := self._pressed.pop(int(event["ref"]), None)):
+            zone_free.py_func(self._zone, int(event["ref"]))
             self._notes.append(on._replace(stop=max(at, on.start + 1)))
         elif kind == CHORD and self._midi.chord_channel:
             self._chords += _ended(self._chord, at)
             channel = self._midi.chord_channel - 1
             notes = voicing(int(event["number"]), int(event["label"]))
             self._chord = [Sounding(at, at, channel, note, CHORD_VELOCITY) for note in notes]
+        elif kind not in (BEND, PRESSURE) or not (self._preset.zone or self._preset.notes.lines == "one"):
+            pass  # notes that share a channel cannot bend alone
+        elif kind == PRESSURE and (on := self._pressed.get(int(event["ref"]))):
+            self._swells.append((at, on.channel, min(127, max(0, round(127 * number(event["value"]))))))
         elif kind == BEND and (on := self._pressed.get(int(event["ref"]))):
-            wheel = round(number(event["number"]) / 100 / self._midi.bend_range * CENTRE)
+            wheel = round(number(event["number"]) / 100 / self._preset.bend_range * CENTRE)
             self._bends.append((at, on.channel, min(CENTRE - 1, max(-CENTRE, wheel))))
 
     def _byte(self, event: np.void) -> int:
@@ -125,11 +135,13 @@ class SmfSink:
         notes = [*self._notes, *(on._replace(stop=max(now, on.start + 1)) for on in self._pressed.values())]
         head = [(0, _named("earwire")), (0, mido.MetaMessage("set_tempo", tempo=TEMPO))]
         head.append((0, mido.MetaMessage("time_signature", numerator=4, denominator=4)))
+        if self._preset.zone:
+            head += [(0, m) for m in register(0, CONFIGURATION, self._preset.zone)]
         tracks = [_track(head, now)]
         for channel in sorted({on.channel for on in notes}):
             own = [on for on in notes if on.channel == channel]
-            name = "notes" if channel == self._midi.note_channel - 1 else "low notes"
-            first = [(0, _named(name)), *((0, m) for m in bend_range(channel, self._midi.bend_range))]
+            name = "notes" if self._preset.zone or channel == self._midi.note_channel - 1 else "low notes"
+            first = [(0, _named(name)), *((0, m) for m in register(channel, 0, self._preset.bend_range))]
             tracks.append(_track([*first, *self._line(_without_overlap(own), channel)], now))
         if chords := [*self._chords, *_ended(self._chord, now)]:
             played = _keys(_without_overlap(chords))
@@ -143,6 +155,7 @@ class SmfSink:
         """Keys and wheel; the wheel is back in its middle before each new note."""
         said = _keys(notes)
         said += [(tick, 1, _wheel(channel, wheel)) for tick, on, wheel in self._bends if on == channel]
+        said += [(tick, 1, _pressure(channel, value)) for tick, on, value in self._swells if on == channel]
         said.sort(key=lambda item: item[:2])
         out: list[tuple[int, mido.Message]] = []
         bent = 0
@@ -186,9 +199,13 @@ def _wheel(channel: int, pitch: int) -> mido.Message:
     return mido.Message("pitchwheel", channel=channel, pitch=pitch)
 
 
-def bend_range(channel: int, semitones: int) -> list[mido.Message]:
-    """RPN 0: how far a full pitch bend reaches."""
-    words = ((101, 0), (100, 0), (6, semitones), (38, 0), (101, 127), (100, 127))
+def _pressure(channel: int, value: int) -> mido.Message:
+    return mido.Message("aftertouch", channel=channel, value=value)
+
+
+def register(channel: int, parameter: int, value: int) -> list[mido.Message]:
+    """Set a registered parameter: 0 is how far a full pitch bend reaches, 6 how large an MPE zone is."""
+    words = ((101, 0), (100, parameter), (6, value), (38, 0), (101, 127), (100, 127))
     return [mido.Message("control_change", channel=channel, control=c, value=v) for c, v in words]
 
 
