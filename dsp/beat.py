@@ -32,8 +32,8 @@ from dsp.write import write_event
 LEAD = 2.5  # frames: a beat is announced between this and one less before it sounds
 SURE = 0.2  # what is less likely is kept to itself
 STEADY = 0.05  # a beat this part of its length or more off the others is a new tempo
-FOLLOW = 0.35  # how much of a smaller error a beat takes over,
-DRIFT = 0.06  # and the length of the next
+FOLLOW = 0.5  # how much of a smaller error a beat takes over,
+DRIFT = 0.1  # and the length of the next
 NEW = 0.02  # a tempo is said again when it has changed by this part
 SURE_TEMPO = 0.4  # and is this likely
 PULL, OCTAVE = 0.8, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
@@ -42,7 +42,7 @@ FOLDED, BARRED = 2.0, 2.0  # how far the fold is believed, of beats and of bars,
 COMMON = (0.42, 0.14, 0.2, 0.12, 0.12)  # how often it met each kind of beats
 REACH = 4  # frames around a beat within which its stroke lies
 HEARS = 1.2  # frames until a stroke shows
-ALIGNS = 0.15  # how fast that is learned, once some beats are known
+ALIGNS = 0.25  # how fast that is learned, once some beats are known
 STROKE = 0.25  # what stands out this much shows that music plays
 
 TAP, HALF, DOUBLE, NUDGE, LOCK = range(1, 6)  # what may be asked for
