@@ -19,7 +19,9 @@ class NoteSettings:
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
-    bend: bool = switch(True, "follow vibrato and glides of one line with pitch bend")
+    bend: bool = switch(
+        True, "follow vibrato and glides with pitch bend; of many lines, where expression is on"
+    )
     expression: bool = switch(
         False, "say how each note swells, and of many lines how each bends; midi.mpe has a synthesiser follow"
     )

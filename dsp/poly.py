@@ -53,7 +53,8 @@ POLY_PARAMS = np.dtype(
         ("lowest", "i8"),  # first and last row of the pitches that are listened for
         ("highest", "i8"),
         ("scale", "i8"),  # bits, as `dsp.scale` has them
-        ("expression", "i8"),  # 1: say how notes bend and swell
+        ("expression", "i8"),  # 1: say how notes swell
+        ("bend", "i8"),  # 1: and how they bend
         ("early", "i8"),  # 1 where a head that is sure need not wait
         ("reluctance", "f4"),  # times the odds that a threshold asks for
         ("gate", "f4"),  # least power of what sounds
@@ -92,7 +93,7 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["lowest"] = max(0, int(np.ceil(notes.low)) - LOWEST)
     params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
     params["scale"] = scale_mask(notes.scale)
-    params["early"], params["expression"] = notes.early, notes.expression
+    params["early"], params["expression"], params["bend"] = notes.early, notes.expression, notes.bend
     params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
     params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
     return params
@@ -218,7 +219,7 @@ def _express(state, power, now, out, n):
         time = max(state.began[pitch], now - min(BEHIND, state.params[0].decision))
         sure = state.sounded[(frame - 1) % PAST, pitch]
         cents, clear = detuned(power, pitch)
-        if clear > 0:
+        if clear > 0 and state.params[0].bend:
             state.cents[pitch] += FOLLOW * (cents - state.cents[pitch])
         if abs(state.cents[pitch] - state.bent[pitch]) > BEND_LEAST:
             cents = state.bent[pitch] = state.cents[pitch]

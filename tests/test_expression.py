@@ -78,6 +78,14 @@ def test_without_being_asked_notes_that_sound_together_keep_still() -> None:
     assert NOTE_ON in kinds and not kinds & {BEND, PRESSURE}
 
 
+def test_bends_alone_can_be_turned_off() -> None:
+    settings = ["midi.mpe=true", "notes.bend=false"]
+    kinds = set(
+        transcribe(iter([saw(60, 30).astype(np.float32)]), RATE, load("piano", settings)).events["kind"]
+    )
+    assert PRESSURE in kinds and BEND not in kinds
+
+
 def test_a_line_that_swells_says_so() -> None:
     sound = (saw(60) * np.minimum(1, 0.1 + T / 1.2)).astype(np.float32)
     events = transcribe(iter([sound]), RATE, load("voice", ["notes.expression=true"])).events
