@@ -72,7 +72,7 @@ class KernelStage:
 
     def _framed(self, spec: Spec, state: Any, hops: int, shape: tuple[int, ...], delay: int = 0) -> Spec:
         """`_ready`, for float32 items of `shape`, one for every so many hops of audio; what comes out."""
-        frames = spec.capacity // hops + 1
+        frames = -(-spec.capacity // hops)
         out = Spec(spec.rate, hops * HOP, shape, capacity=frames, delay=spec.delay + delay)
         return self._hears(state, out)
 

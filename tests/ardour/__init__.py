@@ -13,7 +13,7 @@ import numpy as np
 
 RATE = 48_000
 NAME = "session"
-TRIES = 3  # of making the session
+TRIES = 3  # of making a session, and of a performance
 HERE = Path(__file__).parent
 
 
@@ -30,13 +30,17 @@ class Recording(NamedTuple):
     ends: int  # how many note-offs
 
 
+class NothingRecordedError(AssertionError):
+    """The performance ended without a recording; what Ardour said of it."""
+
+
 class Ardour:
     """One session in a folder of its own, with settings of its own.
 
     Parameters
     ----------
     folder
-        An empty one.
+        Made, for this session alone.
     hears
         JACK port that the audio track "player" plays into.
     says
@@ -46,7 +50,7 @@ class Ardour:
     def __init__(self, folder: Path, hears: str, says: str) -> None:
         for attempt in range(TRIES):
             self._home = folder / f"home-{attempt}"
-            self._home.mkdir()
+            self._home.mkdir(parents=True)
             self.folder = self._home / NAME
             try:
                 self._lua("build.lua", hears, says)
@@ -123,7 +127,10 @@ class Ardour:
 
     def perform(self, seconds: float) -> Recording:
         """Play the timeline's first seconds and record what comes back."""
-        said = [line.split() for line in self._lua("perform.lua", seconds).splitlines()]
+        output = self._lua("perform.lua", seconds)
+        said = [line.split() for line in output.splitlines()]
+        if not any(words[:1] == ["recorded"] for words in said):
+            raise NothingRecordedError(output)
         (latency,) = (int(words[1]) for words in said if words[:1] == ["latency"])
         ((position, start),) = (map(int, words[1:3]) for words in said if words[:1] == ["recorded"])
         (path,) = (self.folder / "interchange" / NAME / "midifiles").glob("*.mid")
