@@ -79,7 +79,7 @@ def departure_params(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
     p["drum_channel"], p["note_channel"] = preset.midi.drum_channel - 1, preset.midi.note_channel - 1
     p["chord_channel"] = preset.midi.chord_channel - 1
     p["low_channel"], p["split"] = preset.midi.low_channel - 1, preset.midi.split
-    p["bend_range"], p["gate"] = preset.bend_range, samples(preset.midi.gate_ms)
+    p["bend_range"], p["gate"] = preset.bend_reach, samples(preset.midi.gate_ms)
     p["alone"] = preset.notes.lines == "one"
     p["curve"], p["low"], p["high"] = preset.velocity.curve, preset.velocity.low, preset.velocity.high
     notes = np.full(len(LABELS) + PADS, FREE_NOTE, np.int64)
@@ -99,7 +99,7 @@ def departure(preset: Preset) -> Departure:
         np.zeros(1, np.int64),
         np.zeros(16, np.int64),
         np.zeros(16, np.int64),
-        zone(preset.zone),
+        zone(preset.zone_size),
         np.zeros(1, MESSAGE),
         clock_state(preset.clock),
         voicings(),
@@ -112,7 +112,7 @@ def departure_adopt(state: Departure, preset: Preset) -> None:
     params, notes = departure_params(preset)
     state.params[...] = params
     state.notes[...] = notes
-    state.zone.size[0] = preset.zone
+    state.zone.size[0] = preset.zone_size
     state.ticks.params[...] = clock_params(preset.clock)
 
 

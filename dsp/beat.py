@@ -8,7 +8,17 @@ import numpy as np
 
 from dsp.beatnet import LAG, BeatNetState, BeatWeights, beatnet_look, beatnet_state
 from dsp.events import BEAT, TEMPO
-from dsp.fold import BEATS, KINDS, FoldState, FoldWeights, fold_hop, fold_lay, fold_look, fold_state
+from dsp.fold import (
+    BEATS,
+    COMMON,
+    READINGS,
+    FoldState,
+    FoldWeights,
+    fold_hop,
+    fold_lay,
+    fold_look,
+    fold_state,
+)
 from dsp.kernel import kernel
 from dsp.pointer import (
     LONGEST,
@@ -39,7 +49,6 @@ SURE_TEMPO = 0.4  # and is this likely
 PULL, OCTAVE = 0.8, 0.25  # how far from the usual tempo it may be, and from one asked for [octaves]
 TRUST = 0.6  # how far the net is believed: it is sure too soon
 FOLDED, BARRED = 2.0, 2.0  # how far the fold is believed, of beats and of bars, at every beat
-COMMON = (0.42, 0.14, 0.2, 0.12, 0.12)  # how often it met each kind of beats
 REACH = 4  # frames around a beat within which its stroke lies
 HEARS = 1.2  # frames until a stroke shows
 ALIGNS = 0.25  # how fast that is learned, once some beats are known
@@ -84,7 +93,7 @@ class BeatState(NamedTuple):
     net: BeatNetState
     pointer: PointerState
     fold: FoldState
-    said: np.ndarray  # (KINDS + BEATS,) work
+    said: np.ndarray  # (READINGS + BEATS,) work
     ids: np.ndarray  # (1,) newest event id, shared with the other detectors
 
 
@@ -116,7 +125,7 @@ def beat_state(settings: BeatSettings, nets: BeatNets, ids: np.ndarray) -> BeatS
         beatnet_state(nets.feel),
         pointer_state(),
         fold_state(nets.fold),
-        np.zeros(KINDS + BEATS, np.float32),
+        np.zeros(READINGS + BEATS, np.float32),
         ids,
     )
 
@@ -178,11 +187,11 @@ def _judge(state, now):
         return
     fold_look(fold)
     trust = np.float32(0) if state.course[WANTED] > 0 else np.float32(FOLDED)
-    for k in range(KINDS):
-        said[k] = (fold.kinds[k] / np.float32(COMMON[k])) ** trust
+    for k in range(READINGS):
+        said[k] = (fold.readings[k] / np.float32(COMMON[k])) ** trust
     for k in range(BEATS):
-        said[KINDS + k] = (np.float32(BEATS) * fold.places[k]) ** np.float32(BARRED)
-    pointer_weigh(state.pointer, found[1], found[0], said[:KINDS], said[KINDS:])
+        said[READINGS + k] = (np.float32(BEATS) * fold.places[k]) ** np.float32(BARRED)
+    pointer_weigh(state.pointer, found[1], found[0], said[:READINGS], said[READINGS:])
 
 
 @kernel

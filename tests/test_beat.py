@@ -13,8 +13,8 @@ from dsp.fold import (
     BETWEEN,
     BINS,
     FEATURES,
-    KINDS,
     PARTS,
+    READINGS,
     RIGHT,
     SIZE,
     SPAN,
@@ -237,8 +237,8 @@ def test_the_net_at_work_is_the_net_that_was_trained() -> None:
     fold.laid[:] = golden["laid"]
     fold_look(fold)
     likely = np.exp(golden["logits"])
-    np.testing.assert_allclose(fold.kinds, likely[:KINDS] / likely[:KINDS].sum(), atol=1e-4)
-    np.testing.assert_allclose(fold.places, likely[KINDS:] / likely[KINDS:].sum(), atol=1e-4)
+    np.testing.assert_allclose(fold.readings, likely[:READINGS] / likely[:READINGS].sum(), atol=1e-4)
+    np.testing.assert_allclose(fold.places, likely[READINGS:] / likely[READINGS:].sum(), atol=1e-4)
 
 
 def test_what_the_net_is_given_knows_no_level_and_no_block() -> None:
@@ -298,11 +298,11 @@ def test_beats_of_a_rock_groove_are_told_from_those_between_them() -> None:
     length = 60 / 104 * RATE / 512
     assert fold_lay(state, frames, length)
     fold_look(state)
-    assert state.kinds.argmax() == RIGHT
+    assert state.readings.argmax() == RIGHT
     assert state.places[0] + state.places[2] > 0.9  # one and three are struck alike
     assert fold_lay(state, frames - length / 2, length)
     fold_look(state)
-    assert state.kinds.argmax() == BETWEEN
+    assert state.readings.argmax() == BETWEEN
 
 
 def test_the_pointer_believes_what_is_said_of_beats() -> None:

@@ -15,6 +15,7 @@ from bridge.outbox import (
     SOUNDING,
     collect,
     deliver,
+    length_of,
     outbox,
     send,
 )
@@ -156,3 +157,11 @@ def test_nanoseconds_become_the_frames_of_the_port():
     box = Box()
     box.send(10_000_000, ON, 60, 64, 1, clock=NANOSECONDS)
     assert box.until(960) == [(480, ON, 60)]
+
+
+@pytest.mark.parametrize(
+    ("status", "bytes_"),
+    [(0x80, 3), (0x9F, 3), (0xB0, 3), (0xC0, 2), (0xD5, 2), (0xE0, 3), (0xF2, 3), (0xF8, 1)],
+)
+def test_a_message_is_as_long_as_its_status_says(status, bytes_):
+    assert length_of(status) == bytes_

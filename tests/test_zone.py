@@ -86,7 +86,11 @@ def test_the_zone_and_the_reach_of_its_bends_are_announced() -> None:
 def test_a_preset_without_room_for_a_zone_says_which_channel_is_in_the_way() -> None:
     with pytest.raises(PresetError, match="drum_channel is 2"):
         load("drums", [MPE, "midi.drum_channel=2"])
-    assert load("drums", [MPE]).zone == 8 and load("piano", [MPE]).zone == 15 and load("piano").zone == 0
+    assert (
+        load("drums", [MPE]).zone_size == 8
+        and load("piano", [MPE]).zone_size == 15
+        and load("piano").zone_size == 0
+    )
     assert load("piano", [MPE]).notes.expression
 
 

@@ -290,7 +290,7 @@ class Reader:
             preset = dataclasses.replace(preset, beat=dataclasses.replace(preset.beat, enabled=True))
         if preset.midi.mpe:
             preset = dataclasses.replace(preset, notes=dataclasses.replace(preset.notes, expression=True))
-            if preset.zone < 1:
+            if preset.zone_size < 1:
                 key = "chord_channel" if preset.midi.chord_channel == 2 else "drum_channel"
                 self.refuse(("midi", key), f"midi.mpe wants channel 2 for notes, and midi.{key} is 2")
         if preset.velocity.low > preset.velocity.high:

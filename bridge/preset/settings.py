@@ -152,7 +152,7 @@ class Preset:
     file: Path | None = field(default=None, compare=False, metadata={"key": None})
 
     @property
-    def zone(self) -> int:
+    def zone_size(self) -> int:
         """Member channels of the MPE zone, from channel 2 on: as many as drums and chords leave; 0 without one."""
         others = [self.midi.drum_channel] if self.drums.enabled else []
         others += [channel for channel in (self.midi.chord_channel,) if channel]
@@ -160,7 +160,7 @@ class Preset:
         return above - 2 if self.midi.mpe else 0
 
     @property
-    def bend_range(self) -> int:
+    def bend_reach(self) -> int:
         """How far a full pitch bend reaches [semitones]."""
         return ZONE_REACH if self.midi.mpe else self.midi.bend_range
 

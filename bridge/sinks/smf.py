@@ -54,7 +54,7 @@ class SmfSink:
     def __init__(self, path: Path | str, preset: Preset | None = None, say: Say = say_on_stderr) -> None:
         self.path, self._say = Path(path), say
         self._preset = preset = preset or Preset()
-        self._midi, self._velocity, self._zone = preset.midi, preset.velocity, zone(preset.zone)
+        self._midi, self._velocity, self._zone = preset.midi, preset.velocity, zone(preset.zone_size)
         self._labels = labels_of(preset.drum_notes)
         self._hits: list[Sounding] = []
         self._notes: list[Sounding] = []
@@ -99,7 +99,7 @@ class SmfSink:
         elif kind == NOTE_ON:
             note = min(127, max(0, round(number(event["number"]))))
             channel = (self._midi.low_channel if note < self._midi.split else self._midi.note_channel) - 1
-            if self._preset.zone:
+            if self._preset.zone_size:
                 channel = zone_take.py_func(self._zone, int(event["id"]))
                 self._swells.append((at, channel, 0))
             self._pressed[int(event["id"])] = Sounding(at, at, channel, note, self._byte(event))
@@ -111,12 +111,14 @@ class SmfSink:
             channel = self._midi.chord_channel - 1
             notes = voicing(int(event["number"]), int(event["label"]))
             self._chord = [Sounding(at, at, channel, note, CHORD_VELOCITY) for note in notes]
-        elif kind not in (BEND, PRESSURE) or not (self._preset.zone or self._preset.notes.lines == "one"):
+        elif kind not in (BEND, PRESSURE) or not (
+            self._preset.zone_size or self._preset.notes.lines == "one"
+        ):
             pass  # notes that share a channel cannot bend alone
         elif kind == PRESSURE and (on := self._pressed.get(int(event["ref"]))):
             self._swells.append((at, on.channel, min(127, max(0, round(127 * number(event["value"]))))))
         elif kind == BEND and (on := self._pressed.get(int(event["ref"]))):
-            wheel = round(number(event["number"]) / 100 / self._preset.bend_range * CENTRE)
+            wheel = round(number(event["number"]) / 100 / self._preset.bend_reach * CENTRE)
             self._bends.append((at, on.channel, min(CENTRE - 1, max(-CENTRE, wheel))))
 
     def _byte(self, event: np.void) -> int:
@@ -135,13 +137,15 @@ class SmfSink:
         notes = [*self._notes, *(on._replace(stop=max(now, on.start + 1)) for on in self._pressed.values())]
         head = [(0, _named("earwire")), (0, mido.MetaMessage("set_tempo", tempo=TEMPO))]
         head.append((0, mido.MetaMessage("time_signature", numerator=4, denominator=4)))
-        if self._preset.zone:
-            head += [(0, m) for m in register(0, CONFIGURATION, self._preset.zone)]
+        if self._preset.zone_size:
+            head += [(0, m) for m in register(0, CONFIGURATION, self._preset.zone_size)]
         tracks = [_track(head, now)]
         for channel in sorted({on.channel for on in notes}):
             own = [on for on in notes if on.channel == channel]
-            name = "notes" if self._preset.zone or channel == self._midi.note_channel - 1 else "low notes"
-            first = [(0, _named(name)), *((0, m) for m in register(channel, 0, self._preset.bend_range))]
+            name = (
+                "notes" if self._preset.zone_size or channel == self._midi.note_channel - 1 else "low notes"
+            )
+            first = [(0, _named(name)), *((0, m) for m in register(channel, 0, self._preset.bend_reach))]
             tracks.append(_track([*first, *self._line(_without_overlap(own), channel)], now))
         if chords := [*self._chords, *_ended(self._chord, now)]:
             played = _keys(_without_overlap(chords))

@@ -11,6 +11,7 @@ from dsp.units import HOP, RATE
 from models.train.backing import CHORDS, MELODIES, Songbook
 from models.train.feels import ruled
 from models.train.rhythm import (
+    BANKS,
     KITS,
     TEST_BANK,
     Drummers,
@@ -23,7 +24,6 @@ from models.train.rhythm import (
     spoilt,
 )
 
-BANKS = ("FluidR3_GM.sf2", "TimGM6mb.sf2", "sf_GMbank.sf2")  # MIT; GPL; public domain
 BY_RULE, CLEAN = 0.4, 0.4  # shares of the clips
 
 

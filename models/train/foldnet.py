@@ -18,11 +18,12 @@ from dsp.fold import (
     BEATS,
     BETWEEN,
     BINS,
+    COMMON,
     FEATURES,
     GROUPS,
     HALF,
-    KINDS,
     OTHER,
+    READINGS,
     RIGHT,
     SIZE,
     TWICE,
@@ -40,7 +41,7 @@ LAYER = 96
 EACH, TURNS, BATCH = 60, 20, 256  # examples of a clip; times all are seen; at once
 RATE_OF_LEARNING = 2e-3
 OTHERS = (3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)  # what else beats may be times as long
-KINDS_DRAWN = np.cumsum([0.42, 0.14, 0.2, 0.12, 0.12])
+DRAWN = np.cumsum(COMMON)
 
 
 class Example(NamedTuple):
@@ -67,7 +68,7 @@ def examples(inputs: np.ndarray, beats: np.ndarray, count: int, rng: np.random.G
         until = min(int(at[k]) + 12, len(inputs))
         _hear(state, inputs[heard:until])
         heard, length, end = until, float(np.median(np.diff(at[k - 6 : k + 1]))), float(at[k])
-        kind = int(np.searchsorted(KINDS_DRAWN, rng.random()))
+        kind = int(np.searchsorted(DRAWN, rng.random()))
         if kind == BETWEEN:
             end -= length / 2
         elif kind == TWICE:
@@ -105,7 +106,7 @@ class FoldNet(nn.Module):
     def __init__(self, scale: Tensor) -> None:
         super().__init__()
         self.low, self.high = nn.Linear(SIZE, LAYER), nn.Linear(LAYER, LAYER)
-        self.head, self.dropout = nn.Linear(LAYER, KINDS + BEATS), nn.Dropout(0.3)
+        self.head, self.dropout = nn.Linear(LAYER, READINGS + BEATS), nn.Dropout(0.3)
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,8 +133,8 @@ def train(work: Path, seed: int = 1) -> None:
         bins[:, :, :GROUPS] *= torch.exp(0.25 * torch.randn(BATCH, 1, GROUPS))  # another desk
         bins += 0.1 * spread * torch.randn_like(bins)
         said = net(x)
-        loss = F.cross_entropy(said[:, :KINDS], kinds[rows], label_smoothing=0.03)
-        loss = loss + 0.5 * F.cross_entropy(said[right, KINDS:], places[rows][right])
+        loss = F.cross_entropy(said[:, :READINGS], kinds[rows], label_smoothing=0.03)
+        loss = loss + 0.5 * F.cross_entropy(said[right, READINGS:], places[rows][right])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

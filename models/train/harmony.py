@@ -11,6 +11,7 @@ from dsp.units import RATE
 from models.chroma import HOP, PITCHES, Chroma
 from models.train.backing import Note, Song, Songbook, Span
 from models.train.rhythm import (
+    BANKS,
     TEST_BANK,
     Drummers,
     Score,
@@ -22,7 +23,6 @@ from models.train.rhythm import (
 )
 
 SECONDS = 64  # of one clip
-BANKS = ("FluidR3_GM.sf2", "TimGM6mb.sf2", "sf_GMbank.sf2")  # MIT; GPL; free
 OUT_OF_TUNE = (-25.0, -12.0, 0.0, 0.0, 0.0, 0.0, 12.0, 25.0)  # [cents]
 SHARPS = {"Db": 1, "D#": 3, "Gb": 6, "G#": 8, "A#": 10, "Cb": 11, "E#": 5, "Fb": 4, "B#": 0}
 SHARPS |= {tonic: row for row, tonic in enumerate(TONICS)}

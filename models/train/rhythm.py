@@ -20,7 +20,7 @@ from models.train.studio import TEST_DRUMMERS
 
 SECONDS = 30  # of one clip
 KITS = (0, 8, 16, 24, 25, 32, 40)
-BANKS = ("FluidR3_GM.sf2", "TimGM6mb.sf2")  # MIT; GPL
+BANKS = ("FluidR3_GM.sf2", "TimGM6mb.sf2", "sf_GMbank.sf2")  # MIT; GPL; public domain
 TEST_BANK = "/usr/share/sounds/sf3/MuseScore_General.sf3"  # never trained on
 # Groove's own notes that General MIDI has other sounds for.
 GENERAL = {22: 42, 26: 46, 58: 43, 40: 38, 55: 49, 57: 49, 52: 49, 59: 51}
