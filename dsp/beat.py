@@ -180,10 +180,10 @@ def _allow(state):
 
 
 @kernel
-def _judge(state, now):
+def _judge(state):
     """See whether the beats that are followed look like beats, and where bars begin."""
     found, fold, said = state.pointer.found, state.fold, state.said
-    if not fold_lay(fold, now / FRAME + found[0] - 0.5 - LAG - found[1], found[1]):
+    if not fold_lay(fold, fold.heard[0] + found[0] - 0.5 - LAG - found[1], found[1]):
         return
     fold_look(fold)
     trust = np.float32(0) if state.course[WANTED] > 0 else np.float32(FOLDED)
@@ -251,7 +251,7 @@ def _announce(state, now, out, n):
             course[LENGTH] += DRIFT * error
         else:
             course[LENGTH] = length
-        _judge(state, now)
+        _judge(state)
     course[LAST] = time
     bpm = 60 * RATE / course[LENGTH]
     if sure >= SURE_TEMPO and abs(bpm - course[SAID]) > NEW * course[SAID]:
@@ -298,12 +298,12 @@ def beat_step(state, x, out):
             now = state.clock[CLOCK]
             if state.asked[COUNT] != state.clock[DONE]:
                 _obey(state, now)
-            fold_hop(state.fold, state.pulse.inputs)
             if state.clock[LOCKED] == 0:
                 beat, down = _felt(state)
                 _allow(state)
                 pointer_hop(state.pointer, beat, down, state.params[0].metre)
                 pointer_read(state.pointer)
+            fold_hop(state.fold, state.pulse.inputs, state.net.said)
             n = _announce(state, now, out, n)
     return n
 

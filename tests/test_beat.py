@@ -7,16 +7,17 @@ import pytest
 from bridge.conductor import Conductor
 from bridge.evaluate import Counts, pooled, score_beats
 from dsp.beat import LENGTH, Beat, BeatSettings
-from dsp.beatnet import beatnet_look, beatnet_state
+from dsp.beatnet import LAG, beatnet_look, beatnet_state
 from dsp.events import BEAT, EVENT, TEMPO
 from dsp.fold import (
     BETWEEN,
     BINS,
     FEATURES,
+    FELT,
+    LAID,
     PARTS,
     READINGS,
     RIGHT,
-    SIZE,
     SPAN,
     fold_hop,
     fold_lay,
@@ -252,35 +253,40 @@ def test_what_the_net_is_given_knows_no_level_and_no_block() -> None:
     np.testing.assert_allclose(out[60:n], inputs[60:], atol=0.15)
 
 
-def heard(frames: int, every: float, first: float) -> np.ndarray:
-    """Inputs in which something rises each so many frames, at a place between frames."""
-    x = np.zeros((frames, INPUTS), np.float32)
-    for at in np.arange(first, frames - 1, every):
-        x[int(at), BANDS:] = 1 - at % 1
-        x[int(at) + 1, BANDS:] = at % 1
-    return x
+def heard(frames: int, every: float, first: float) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs in which something rises each so many frames, at a place between frames; and is felt later."""
+    x, felt = np.zeros((frames, INPUTS), np.float32), np.zeros((frames, 2), np.float32)
+    for n, at in enumerate(np.arange(first, frames - LAG - 1, every)):
+        for k, share in ((int(at), 1 - at % 1), (int(at) + 1, at % 1)):
+            x[k, BANDS:] = share
+            felt[k + LAG] = share, n % 4 == 0
+    return x, felt
 
 
 @pytest.mark.parametrize("frames, length", [(700, 47.3), (5 * SPAN + 17, 47.3), (1100, 110.0), (900, 26.2)])
 def test_what_was_heard_is_laid_upon_the_beat(frames: int, length: float) -> None:
     state = fold_state(load().fold)
-    for row in heard(frames, length, 3.2):
-        fold_hop(state, row)
+    for row, felt in zip(*heard(frames, length, 3.2), strict=True):
+        fold_hop(state, row, felt)
     end = 3.2 + length * int((frames - 20 - 3.2) / length)
     assert fold_lay(state, end, length)
-    rises = state.laid[: SIZE - 1].reshape(BINS, FEATURES)[:, 0]
+    laid = state.laid[:LAID].reshape(BINS, FEATURES)
+    rises, beats, downbeats = laid[:, 0], laid[:, FELT], laid[:, FELT + 1]
     on = rises.reshape(-1, PARTS)[:, 0]
     assert on.min() > 0.4 * PARTS and on.sum() > 0.5 * rises.sum()
     assert 0.8 < rises.mean() <= 1
+    assert beats.reshape(-1, PARTS)[:, 0].sum() > 0.5 * beats.sum() > 0
+    newest = int((frames - 20 - 3.2) / length)
+    assert downbeats.reshape(-1, PARTS)[-newest % 4, 0] > 0.5 * downbeats.sum() > 0
     assert fold_lay(state, end, length / 2)  # twice as many: every other is empty
-    rises = state.laid[: SIZE - 1].reshape(BINS, FEATURES)[:, 0].reshape(-1, PARTS)
+    rises = state.laid[:LAID].reshape(BINS, FEATURES)[:, 0].reshape(-1, PARTS)
     assert rises[::2, 0].min() > 20 * rises[1::2, 0].max()
 
 
 def test_nothing_is_judged_before_four_beats_were_heard() -> None:
     state = fold_state(load().fold)
-    for row in heard(200, 50.0, 3.0):
-        fold_hop(state, row)
+    for row, felt in zip(*heard(200, 50.0, 3.0), strict=True):
+        fold_hop(state, row, felt)
     assert not fold_lay(state, 153.0, 50.0)
     assert fold_lay(state, 153.0, 36.0)
     assert not fold_lay(state, 199.0, 36.0)
@@ -293,8 +299,10 @@ def test_beats_of_a_rock_groove_are_told_from_those_between_them() -> None:
     hops = x[: len(x) // HOP * HOP].reshape(-1, HOP)
     out = stage.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(hops))).empty()
     frames = (times * RATE / 512)[20]
+    net = beatnet_state(load().feel)
     for row in out[: stage.process(hops, out=out)][: int(frames) + 12]:
-        fold_hop(state, row)
+        beatnet_look(net, row)
+        fold_hop(state, row, net.said)
     length = 60 / 104 * RATE / 512
     assert fold_lay(state, frames, length)
     fold_look(state)

@@ -43,3 +43,9 @@ def test_swing_leaves_beats_where_they_are() -> None:
             assert (np.diff(places) > 0).all()
             swung += player.beat(1) > 1 / feel.parts + 1e-6
         assert 2 <= swung <= 20
+
+
+def test_bars_of_two_and_three_are_as_many_as_asked_for() -> None:
+    rng = np.random.default_rng(3)
+    assert {ruled(rng, 1.0)[1].metre for _ in range(8)} == {2, 3}
+    assert {ruled(rng, 0.0)[1].metre for _ in range(4)} == {4}

@@ -24,7 +24,8 @@ from models.train.rhythm import (
     spoilt,
 )
 
-BY_RULE, CLEAN = 0.4, 0.4  # shares of the clips
+BY_RULE, AS_PLAYED, CLEAN = 0.35, 0.4, 0.4  # shares of the clips; clean ones, of all
+FEW = 0.6  # share, of those by rule, of bars of two and three
 
 
 def played(drummers: Drummers, songs: Songbook, rng: np.random.Generator) -> tuple[Score, Timeline]:
@@ -44,36 +45,56 @@ def played(drummers: Drummers, songs: Songbook, rng: np.random.Generator) -> tup
     return score, line
 
 
+def drummer(drummers: Drummers, rng: np.random.Generator) -> tuple[Score, Timeline]:
+    """A drummer, as he played."""
+    score, bar = Score(), drummers.pick(rng)
+    line = Timeline(bar.bpm, bar.metre, rng, waltzes=0, steady=True)
+    drummed(bar, line, score, rng, as_played=True)
+    score.instrument(9, int(rng.choice(KITS)), 110)
+    return score, line
+
+
+def song(
+    songs: Songbook, rng: np.random.Generator, drummers: Drummers | None = None
+) -> tuple[Score, Timeline]:
+    """A song when it was played, beat for beat; as it is written, or else by others and perhaps with a drummer."""
+    score, number = Score(), int(rng.integers(len(songs)))
+    one, times = songs.read(number), songs.times(number)
+    first = 4 * int(rng.integers(2, max(one.beats // 4 - 20, 3)))
+    line = Timeline(one.bpm, 4, rng, waltzes=0, times=times[first:] - times[first])
+    draw = rng.random() if drummers else 0.0
+    if draw < 0.5:
+        parts = {
+            "PIANO": int(rng.choice(CHORDS)),
+            "MELODY": int(rng.choice(MELODIES)),
+            "BRIDGE": int(rng.choice(CHORDS)),
+        }
+        notated(one, first, parts, line, score)
+        return score, line
+    arranged(one, first, int(rng.integers(-5, 6)), line, score, rng)
+    if drummers and draw > 0.65:
+        bars = (drummers.pick(rng) for _ in range(40))
+        fits = (b for b in bars if b.metre == 4 and abs(np.log2(one.bpm / b.bpm)) < 0.25)
+        bar = next(fits, None)
+        if bar:
+            drummed(bar, line, score, rng)
+    return score, line
+
+
 def clip(drummers: Drummers, songs: Songbook, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """SECONDS of sound, and its beats as `Timeline.beats` has them."""
-    score, line = ruled(rng) if rng.random() < BY_RULE else played(drummers, songs, rng)
+    draw = rng.random()
+    if draw < BY_RULE:
+        score, line = ruled(rng, FEW)
+    elif draw < BY_RULE + AS_PLAYED:
+        score, line = song(songs, rng, drummers) if rng.random() < 0.7 else drummer(drummers, rng)
+    else:
+        score, line = played(drummers, songs, rng)
     bank = f"/usr/share/sounds/sf2/{BANKS[rng.integers(len(BANKS))]}"
     sound = score.sound(bank, bool(rng.random() < 0.4))
     if rng.random() < CLEAN:
         return (sound / max(np.abs(sound).max(), 1e-4) * 0.5).astype(np.float32), line.beats()
     return spoilt(sound, rng), line.beats()
-
-
-def unheard(drummers: Drummers, songs: Songbook, n: int, rng: np.random.Generator) -> tuple[Score, Timeline]:
-    """What was played, as it was played: a drummer, then a song, in turn."""
-    score = Score()
-    if n % 2:
-        bar = drummers.pick(rng)
-        line = Timeline(bar.bpm, bar.metre, rng, waltzes=0, steady=True)
-        drummed(bar, line, score, rng, as_played=True)
-        score.instrument(9, int(rng.choice(KITS)), 110)
-        return score, line
-    number = int(rng.integers(len(songs)))
-    song, times = songs.read(number), songs.times(number)
-    first = 4 * int(rng.integers(2, max(song.beats // 4 - 20, 3)))
-    line = Timeline(song.bpm, 4, rng, waltzes=0, times=times[first:] - times[first])
-    parts = {
-        "PIANO": int(rng.choice(CHORDS)),
-        "MELODY": int(rng.choice(MELODIES)),
-        "BRIDGE": int(rng.choice(CHORDS)),
-    }
-    notated(song, first, parts, line, score)
-    return score, line
 
 
 def inputs_of(x: np.ndarray) -> np.ndarray:
@@ -94,14 +115,17 @@ def render(data: Path, work: Path, part: int, count: int) -> None:
         np.savez(work / f"clip-{part}-{n}.npz", x=inputs_of(sound).astype(np.float16), beats=beats)
 
 
-def render_test(data: Path, work: Path, part: int, count: int, spoil: bool) -> None:
-    """Write `count` clips of drummers and songs never trained on, as sound and beats."""
+def render_test(data: Path, work: Path, part: int, count: int, spoil: bool, short: bool) -> None:
+    """Write `count` clips of drummers and songs never trained on, as sound and beats; or else of short bars by rule."""
     work.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([part, 8])
     drummers = Drummers(data / "midi" / "groove.zip", test=True)
     songs = Songbook(data / "midi" / "pop909.zip", test=True, sure=True)
     for n in range(count):
-        score, line = unheard(drummers, songs, n, rng)
+        if short:
+            score, line = ruled(rng, 1.0)
+        else:
+            score, line = drummer(drummers, rng) if n % 2 else song(songs, rng)
         sound = score.sound(TEST_BANK, False)
         sound = spoilt(sound, rng) if spoil else sound / max(np.abs(sound).max(), 1e-4) * 0.5
         sf.write(work / f"test-{part}-{n}.flac", sound, RATE)

@@ -4,7 +4,7 @@
     python -m models.train.beatnet render DATA WORK [--part P --count N]   # clips, as inputs and beats
     python -m models.train.beatnet test DATA WORK    # clips of drummers and songs never trained on, as sound
     python -m models.train.beatnet train WORK        # stops and goes on where it was
-    python -m models.train.beatnet fold WORK         # the net that judges beats, from the same clips
+    python -m models.train.beatnet fold WORK         # the net that judges beats, once the first has learned
     python -m models.train.beatnet export WORK       # both
 
 DATA holds midi/groove.zip and midi/pop909.zip.
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from dsp.beatnet import LAG
+from dsp.beatnet import LAG, beat_weights
 from dsp.fold import SIZE
 from dsp.pulse import BACK, BANDS, FRAME, INPUTS
 from dsp.units import RATE
@@ -206,6 +206,7 @@ def main() -> None:
         one.add_argument("--part", type=int, default=0, help="which of several at work, so that all differ")
         one.add_argument("--count", type=int, default=count)
         one.add_argument("--spoil", action="store_true", help="tests: on a bad day")
+        one.add_argument("--short", action="store_true", help="tests: by rule, bars of two and three")
     options(tasks.add_parser("train"), "beat", BATCH, PLAN)
     for verb in ("fold", "export"):
         paths(tasks.add_parser(verb), "work")
@@ -213,11 +214,11 @@ def main() -> None:
     if args.verb == "render":
         render(args.data, args.work, args.part, args.count)
     elif args.verb == "test":
-        render_test(args.data, args.work, args.part, args.count, args.spoil)
+        render_test(args.data, args.work, args.part, args.count, args.spoil, args.short)
     elif args.verb == "train":
         train(args.work, planned(args, PLAN), args.batch, args.seed, args.name)
     elif args.verb == "fold":
-        foldnet.train(args.work)
+        foldnet.train(args.work, beat_weights(exported(averaged(args.work / "beat.pt", BeatNet()))))
     else:
         export(args.work)
 

@@ -276,9 +276,11 @@ def tune(player: Player, channel: int, chords: list[list[int]]) -> None:
             player.play(channel, pitch, rng.uniform(70, 110), at, rng.choice([1, 2, 3]), silent)
 
 
-def ruled(rng: np.random.Generator) -> tuple[Score, Timeline]:
-    """One clip of it: its notes, and its beats."""
-    feel, score = FEELS[rng.integers(len(FEELS))], Score()
+def ruled(rng: np.random.Generator, few: float = 0.4) -> tuple[Score, Timeline]:
+    """One clip of it: its notes, and its beats; `few` is the share of bars of two and three."""
+    score, short = Score(), rng.random() < few
+    feels = [feel for feel in FEELS if (feel.metre < 4) == short]
+    feel = feels[rng.integers(len(feels))]
     bpm = float(np.exp(rng.uniform(np.log(feel.slow), np.log(feel.fast))))
     line = Timeline(bpm, feel.metre, rng, waltzes=0)
     player, draw = Player(feel, line, score, rng), rng.random()

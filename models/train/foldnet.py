@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
+from dsp.beatnet import BeatWeights, beatnet_look, beatnet_state
 from dsp.fold import (
     BEATS,
     BETWEEN,
@@ -22,6 +23,7 @@ from dsp.fold import (
     FEATURES,
     GROUPS,
     HALF,
+    LAID,
     OTHER,
     READINGS,
     RIGHT,
@@ -52,21 +54,33 @@ class Example(NamedTuple):
 
 
 @kernel
-def _hear(state, inputs):
+def _feel(net, inputs, felt):
     for k in range(len(inputs)):
-        fold_hop(state, inputs[k])
+        beatnet_look(net, inputs[k])
+        for j in range(2):
+            felt[k, j] = net.said[j]
 
 
-def examples(inputs: np.ndarray, beats: np.ndarray, count: int, rng: np.random.Generator) -> list[Example]:
+@kernel
+def _hear(state, inputs, felt):
+    for k in range(len(inputs)):
+        fold_hop(state, inputs[k], felt[k])
+
+
+def examples(
+    inputs: np.ndarray, beats: np.ndarray, feel: BeatWeights, count: int, rng: np.random.Generator
+) -> list[Example]:
     """Beats of a clip of inputs, and such as are none, `count` at most."""
     none = {name: np.zeros(shape, np.float32) for name, shape in shapes(1).items()}
     state, found = fold_state(fold_weights(none)), []
+    felt = np.zeros((len(inputs), 2), np.float32)
+    _feel(beatnet_state(feel), inputs, felt)
     at = beats[:, 0] * RATE / FRAME
     order = np.sort(rng.integers(9, max(len(at) - 1, 10), count))
     heard = 0
     for k in order[order < len(at) - 1]:
         until = min(int(at[k]) + 12, len(inputs))
-        _hear(state, inputs[heard:until])
+        _hear(state, inputs[heard:until], felt[heard:until])
         heard, length, end = until, float(np.median(np.diff(at[k - 6 : k + 1]))), float(at[k])
         kind = int(np.searchsorted(DRAWN, rng.random()))
         if kind == BETWEEN:
@@ -84,13 +98,13 @@ def examples(inputs: np.ndarray, beats: np.ndarray, count: int, rng: np.random.G
     return found
 
 
-def corpus(work: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def corpus(work: Path, feel: BeatWeights, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """All examples: what is laid out, which kind it is, and how likely its newest beat is each of four."""
     rng, found = np.random.default_rng(seed), []
     for path in sorted(work.glob("clip-*.npz")):
         with np.load(path) as file:
             if "beats" in file:
-                found += examples(file["x"].astype(np.float32), file["beats"], EACH, rng)
+                found += examples(file["x"].astype(np.float32), file["beats"], feel, EACH, rng)
     places = np.full((len(found), BEATS), 1 / BEATS, np.float32)  # as of bars of three
     for row, example in zip(places, found, strict=True):
         if example.metre in (2, 4):
@@ -103,24 +117,33 @@ def corpus(work: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 class FoldNet(nn.Module):
     """What is laid out, shape (n, SIZE), to logits of its kind and of the place of its newest beat."""
 
-    def __init__(self, scale: Tensor) -> None:
+    def __init__(self, middle: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.low, self.high = nn.Linear(SIZE, LAYER), nn.Linear(LAYER, LAYER)
         self.head, self.dropout = nn.Linear(LAYER, READINGS + BEATS), nn.Dropout(0.3)
+        self.register_buffer("middle", middle)
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.dropout(F.relu(self.low(self.dropout(x * self.scale))))
+        x = self.dropout(F.relu(self.low(self.dropout((x - self.middle) * self.scale))))
         return self.head(self.dropout(F.relu(self.high(x))))
 
 
-def train(work: Path, seed: int = 1) -> None:
-    """Learn from the clips in `work`; the weights are ``work/fold.npz``."""
+def scaled(laid: Tensor) -> tuple[Tensor, Tensor]:
+    """What is taken from each number the net is given, and what it is then multiplied by."""
+    spread = laid[:, :LAID].reshape(-1, FEATURES).std(0)
+    changes = laid[:, LAID + 1 :]
+    middle = torch.cat([torch.zeros(LAID + 1), changes.mean(0)])
+    return middle, torch.cat([(1 / (1.5 * spread)).repeat(BINS), torch.ones(1), 1 / changes.std(0)])
+
+
+def train(work: Path, feel: BeatWeights, seed: int = 1) -> None:
+    """Learn from the clips in `work`, and what a net felt in them; the weights are ``work/fold.npz``."""
     torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    laid, kinds, places = corpus(work, seed)
-    spread = laid[:, :-1].reshape(-1, FEATURES).std(0)
-    net = FoldNet(torch.cat([(1 / (1.5 * spread)).repeat(BINS), torch.ones(1)]))
+    laid, kinds, places = corpus(work, feel, seed)
+    net = FoldNet(*scaled(laid))
+    noise = 0.1 / (1.5 * net.scale[:FEATURES])
     optimiser = torch.optim.AdamW(net.parameters(), RATE_OF_LEARNING, weight_decay=1e-2)
     steps = TURNS * len(laid) // BATCH
     print(f"{len(laid)} examples, {steps} steps", flush=True)
@@ -129,9 +152,9 @@ def train(work: Path, seed: int = 1) -> None:
             group["lr"] = RATE_OF_LEARNING * min(1, (steps - step) / (0.8 * steps))
         rows = torch.randint(len(laid), (BATCH,))
         x, right = laid[rows].clone(), kinds[rows] == RIGHT
-        bins = x[:, :-1].view(-1, BINS, FEATURES)
+        bins = x[:, :LAID].view(-1, BINS, FEATURES)
         bins[:, :, :GROUPS] *= torch.exp(0.25 * torch.randn(BATCH, 1, GROUPS))  # another desk
-        bins += 0.1 * spread * torch.randn_like(bins)
+        bins += noise * torch.randn_like(bins)
         said = net(x)
         loss = F.cross_entropy(said[:, :READINGS], kinds[rows], label_smoothing=0.03)
         loss = loss + 0.5 * F.cross_entropy(said[right, READINGS:], places[rows][right])
@@ -141,7 +164,8 @@ def train(work: Path, seed: int = 1) -> None:
         if step % 500 == 0:
             print(f"{step} of {steps}, loss {float(loss.detach()):.3f}", flush=True)
     state = net.state_dict()
-    arrays = {"fold.low.w": state["low.weight"] * state["scale"], "fold.low.b": state["low.bias"]}
+    low = state["low.weight"] * state["scale"]
+    arrays = {"fold.low.w": low, "fold.low.b": state["low.bias"] - low @ state["middle"]}
     for name in ("high", "head"):
         arrays |= {f"fold.{name}.w": state[f"{name}.weight"], f"fold.{name}.b": state[f"{name}.bias"]}
     np.savez(work / "fold.npz", **{name: array.numpy() for name, array in arrays.items()})
