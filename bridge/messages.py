@@ -26,6 +26,7 @@ from dsp.events import (
     NOTE_OFF,
     NOTE_ON,
     ONSET,
+    PEDAL,
     PITCH,
     PRESSURE,
     REFINE,
@@ -129,6 +130,7 @@ TABLE: dict[int, Row] = {
     NOTE_OFF: Row((_REF, *_TIME, _NOTE, _CHANNEL), (("/note_off", "ii", ("ref", "note")),)),
     BEND: Row((_REF, *_TIME, Field("cents", "number", 2)), (("/bend", "if", ("ref", "cents")),)),
     PRESSURE: Row((_REF, *_TIME, Field("pressure", "value", 3)), (("/pressure", "if", ("ref", "pressure")),)),
+    PEDAL: Row((*_TIME, Field("pedal", "value", 3), _CONFIDENCE), (("/pedal", "f", ("pedal",)),)),
     PITCH: Row((*_TIME, Field("f0", "number", 3), _CONFIDENCE), (("/pitch", "ff", ("f0", "confidence")),)),
     KEY: Row((*_TIME, Field("key", "number"), _CONFIDENCE), (("/key", "sf", ("key", "confidence")),)),
     CHORD: Row(

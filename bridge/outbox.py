@@ -28,7 +28,8 @@ MESSAGE = np.dtype(
 FRAMES, NANOSECONDS = range(2)
 QUEUE_SIZE, RING_SIZE = 1024, 4096
 SYSTEM = 0xF0  # status from which a message belongs to no channel
-ALL_NOTES_OFF = 123  # controller
+CONTROL = 0xB0
+SUSTAIN, ALL_NOTES_OFF = 64, 123  # controllers
 
 # words: one int64 each, on cache lines of their own where two processes write
 LENGTH = 0  # messages in the queue
@@ -39,6 +40,7 @@ SOUNDING = 40  # notes in the ledger
 CONSTANT = 48  # frames from sound to departure, published to the DAW as port latency
 STOPPED = 56  # 1 + notes left sounding, once the keeper has gone
 USED = 41  # a bit for each channel that ever had a note
+HELD = 42  # and for each whose pedal is down
 UPSTREAM = 49  # and 50: least and most frames that the sound was late already
 CONNECTIONS = 64  # who listens to the port
 WORST_LATE = 72  # how late the latest message was [units of the port's clock]
@@ -102,7 +104,7 @@ def _say(out, n, offset, status, data1, data2):
 
 @kernel
 def _end_all(box, out):
-    """End every note in the ledger and forget what is queued, but for ticks; messages written.
+    """Let every pedal up, end every note in the ledger and forget what is queued, but for ticks; messages written.
 
     What does not fit stays in the ledger for the next call.
     """
@@ -116,6 +118,10 @@ def _end_all(box, out):
     box.words[LENGTH] = kept
     n = 0
     for channel in range(16):
+        if (box.words[HELD] >> channel) & 1 and n < len(out):
+            _say(out, n, 0, CONTROL | channel, SUSTAIN, 0)
+            box.words[HELD] &= ~(1 << channel)
+            n += 1
         ended = 0
         for note in range(128):
             if box.ledger[channel, note] != 0 and n + 2 < len(out):
@@ -130,7 +136,7 @@ def _end_all(box, out):
     if box.words[SOUNDING] == 0:  # for whoever was not connected when an earlier end was sent
         for channel in range(16):
             if (box.words[USED] >> channel) & 1 and n < len(out):
-                _say(out, n, 0, 0xB0 | channel, ALL_NOTES_OFF, 0)
+                _say(out, n, 0, CONTROL | channel, ALL_NOTES_OFF, 0)
                 n += 1
     return n
 
@@ -162,7 +168,7 @@ def deliver(box, now, until, out):
     panic = acquire(words, PANIC)
     if panic != words[PANIC_DONE]:
         n = _end_all(box, out)
-        if words[SOUNDING] == 0:
+        if words[SOUNDING] == 0 and words[HELD] == 0:
             release(words, PANIC_DONE, panic)
         return n
     n, taken = 0, 0
@@ -192,6 +198,10 @@ def deliver(box, now, until, out):
                 _say(out, n, offset, message.status, note, 0)
                 n += 1
         else:
+            if kind == CONTROL and note == SUSTAIN:
+                words[HELD] &= ~(1 << channel)
+                if message.data2 >= 64:
+                    words[HELD] |= 1 << channel
             _say(out, n, offset, message.status, note, message.data2)
             n += 1
         taken += 1

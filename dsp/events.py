@@ -22,15 +22,14 @@ EVENT = np.dtype(
             "i2",
         ),  # row of LABELS, or -1; of a beat, how many its bar has; of a chord, its bass
         ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS; row of KEYS or CHORDS; bpm
-        ("value", "f4"),  # velocity or pressure 0..1; place in the bar, counted from 1
+        ("value", "f4"),  # velocity, pressure or pedal 0..1; place in the bar, counted from 1
         ("confidence", "f4"),  # 0..1
     ],
     align=True,
 )
 
-(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD, CHROMA, PRESSURE) = (
-    range(14)
-)
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD, CHROMA, PRESSURE,
+ PEDAL) = range(15)  # fmt: skip
 
 KINDS = (
     "onset",
@@ -47,6 +46,7 @@ KINDS = (
     "chord",
     "chroma",
     "pressure",
+    "pedal",
 )
 
 TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")

@@ -25,4 +25,5 @@ class NoteSettings:
     expression: bool = switch(
         False, "say how each note swells, and of many lines how each bends; midi.mpe has a synthesiser follow"
     )
+    pedal: bool = switch(False, "of many lines, follow the sustain pedal of a piano (CC 64)")
     pitch: bool = switch(False, "report the pitch itself every 10 ms")
