@@ -8,7 +8,7 @@ import numpy as np
 from bridge.clock import ClockState, clock_params, clock_state
 from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
-from bridge.outbox import CONTROL, FRAMES, MESSAGE, SUSTAIN, send
+from bridge.outbox import CONTROL, FRAMES, MESSAGE, SUSTAIN, TAKE_BACK, send
 from bridge.preset import Preset
 from bridge.voicing import CHORD_VELOCITY, VOICES, voicings
 from bridge.zone import CONFIGURATION, Zone, zone, zone_free, zone_of, zone_take
@@ -222,6 +222,15 @@ def _pedal(state, e, box):
 
 
 @kernel
+def _taken_back(events, k):
+    """Whether the note that ends was wrong, and the next one corrects it."""
+    if k + 1 == len(events):
+        return False
+    after = events[k + 1]
+    return after.kind == NOTE_ON and after.ref == events[k].ref
+
+
+@kernel
 def depart_step(state, events, box):
     """Hand over the MIDI of `events`, in order.
 
@@ -275,7 +284,8 @@ def depart_step(state, events, box):
             note = int(e.number)
             channel, earliest = state.channel[note], state.started[note] + SHORTEST
             due = _due(state, max(e.time, earliest), max(e.emitted, earliest), p.note_decision)
-            n += send(box, state.scratch, due, kind, prompt, 0x80 | channel, note, 0, e.ref)
+            back = TAKE_BACK if _taken_back(events, k) else 0
+            n += send(box, state.scratch, due, kind, prompt | back, 0x80 | channel, note, 0, e.ref)
             zone_free(state.zone, e.ref)
         elif e.kind == BEND or e.kind == PRESSURE:
             channel = _channel_of(state, e.ref)

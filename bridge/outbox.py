@@ -22,10 +22,12 @@ MESSAGE = np.dtype(
         ("data1", "u1"),
         ("data2", "u1"),
         ("clock", "u1"),  # FRAMES or NANOSECONDS
-        ("prompt", "u4"),  # 1: leaves as soon as it can, so it is never late
+        ("prompt", "u4"),  # bits: PROMPT, TAKE_BACK
     ]
 )
 FRAMES, NANOSECONDS = range(2)
+PROMPT = 1  # it leaves as soon as it can, so it is never late
+TAKE_BACK = 2  # its note should never have begun: one that has not left yet need not
 QUEUE_SIZE, RING_SIZE = 1024, 4096
 SYSTEM = 0xF0  # status from which a message belongs to no channel
 CONTROL = 0xB0
@@ -176,7 +178,7 @@ def deliver(box, now, until, out):
         message = queue[taken]
         offset = max(message.due - now, 0)
         late = now - message.due
-        if late > 0 and message.prompt == 0:
+        if late > 0 and not message.prompt & PROMPT:
             words[LATE] += 1
             words[WORST_LATE] = max(words[WORST_LATE], late)
         kind, channel = message.status & 0xF0, message.status & 0x0F
@@ -215,6 +217,20 @@ def deliver(box, now, until, out):
 
 
 @kernel
+def _withdrawn(box, end):
+    """Whether the note that `end` ends still waited, and now does not."""
+    words, queue = box.words, box.queue
+    for k in range(words[LENGTH]):
+        m = queue[k]
+        if m.id == end.id and m.status == end.status | 0x10 and m.data1 == end.data1:
+            words[LENGTH] -= 1
+            for i in range(k, words[LENGTH]):
+                queue[i] = queue[i + 1]
+            return True
+    return False
+
+
+@kernel
 def collect(box, raw_frame, raw_ns, now, rate):
     """Move what the engine has sent into the queue, its due time turned into the port's own clock.
 
@@ -232,6 +248,9 @@ def collect(box, raw_frame, raw_ns, now, rate):
     written, read, size = acquire(ring.counts, 0), ring.counts[READ], len(ring.data)
     while read < written:
         message = ring.data[read & (size - 1)]
+        if message.prompt & TAKE_BACK and _withdrawn(box, message):
+            read += 1
+            continue
         if message.clock == FRAMES:
             ahead = np.int64(np.int32(message.due - raw_frame))
         else:

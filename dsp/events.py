@@ -9,10 +9,9 @@ import numpy as np
 EVENT = np.dtype(
     [
         ("id", "i8"),  # its own, counted from 1
-        (
-            "ref",
-            "i8",
-        ),  # the id it speaks of (drum, note_off, bend, pressure, refine), else 0; of a chroma, all of it
+        # the id it speaks of (drum, note_off, bend, pressure, refine, a note_on that corrects), else 0;
+        # of a chroma, all of it
+        ("ref", "i8"),
         ("time", "i8"),  # when it sounded [samples since start]
         ("emitted", "i8"),  # newest input sample the decision depends on [samples since start]
         ("kind", "u1"),

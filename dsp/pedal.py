@@ -72,9 +72,7 @@ def shapes(memory: int) -> dict[str, tuple[int, ...]]:
 def pedal_weights(arrays: Mapping[str, np.ndarray]) -> PedalWeights:
     """Exported arrays, of `shapes`, turned to how the kernels read them."""
     names = ("w_ih", "b_ih", "w_hh", "b_hh", "head.w", "head.b")
-    return PedalWeights._make(
-        np.ascontiguousarray(np.asarray(arrays[name], np.float32).T) for name in names
-    )
+    return PedalWeights._make(np.ascontiguousarray(np.asarray(arrays[name], np.float32).T) for name in names)
 
 
 def unlearned(memory: int = 4) -> PedalWeights:
@@ -85,11 +83,13 @@ def unlearned(memory: int = 4) -> PedalWeights:
 def pedal_state(weights: PedalWeights) -> PedalState:
     """All that is remembered of notes and pedal."""
     memory = len(weights.state)
-    keys = [np.zeros(PITCHES, np.int64) for _ in range(4)]
     return PedalState(
         weights,
         np.zeros(1, np.int64),
-        *keys,
+        np.zeros(PITCHES, np.int64),
+        np.zeros(PITCHES, np.int64),
+        np.zeros(PITCHES, np.int64),
+        np.zeros(PITCHES, np.int64),
         np.zeros((PAST, SEEN, PITCHES + 1), np.float32),
         np.zeros(FEATURES, np.float32),
         np.zeros((2, 3 * memory), np.float32),

@@ -50,6 +50,23 @@ def test_low_notes_leave_on_a_channel_of_their_own() -> None:
     assert [(kind, channel) for kind, channel, _ in left(box)] == [(0xE0, 1), (0x90, 5), (0xE0, 5)]
 
 
+def test_a_note_that_was_wrong_is_taken_back() -> None:
+    state, box = leaving()
+    depart_step(state, said(NOTE_ON, 48, 1000), box)
+    collect(box, 0, 0, 0, RATE)
+    right = said(NOTE_ON, 60, 1000, ref=1000)
+    right["id"], right["emitted"] = 1002, 1600
+    end = said(NOTE_OFF, 48, 1000, ref=1000)
+    end["id"], end["emitted"] = 1001, 1600
+    depart_step(state, np.concatenate([end, right]), box)
+    assert left(box) == [(0x90, 1, 60)]
+    state, box = leaving("mode=fastest")
+    depart_step(state, said(NOTE_ON, 48, 1000), box)
+    assert left(box) == [(0x90, 1, 48)]
+    depart_step(state, np.concatenate([end, right]), box)
+    assert left(box) == [(0x80, 1, 48), (0x90, 1, 60)]
+
+
 def test_without_a_split_all_share_one_channel() -> None:
     state, box = leaving("midi.low_channel=5", "midi.note_channel=3")
     for number in (21, 108):

@@ -79,6 +79,19 @@ OSC = {
 }
 
 
+CORRECTION = (
+    '{"kind":"note_on","id":22,"time":1.000000,"emitted":1.065000,"note":76,"velocity":0.52,"channel":1,'
+    '"confidence":0.93,"corrects":20}'
+)
+
+
+def test_a_note_that_corrects_another_says_so() -> None:
+    got = read(CORRECTION)
+    assert got is not None and got["ref"] == 20
+    assert line(got) == CORRECTION
+    assert osc(got, "/e") == [("/e/note_on", [22, 76, 0.52, 0.93])]
+
+
 def event(kind: int) -> np.void:
     got = read(LINES[kind])
     assert got is not None

@@ -49,12 +49,12 @@ CONTROL = 0xB0
 C4 = 60 - 21
 
 
-def believing(*, ended: float = -40.0, begun: float = 8.0) -> PedalWeights:
-    """Keys that are struck speak for the pedal, notes that end against it, and it is remembered."""
+def believing(*against: int) -> PedalWeights:
+    """Keys that are struck speak for the pedal, what is seen `against` it against it; it is remembered."""
     arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes(1).items()}
-    arrays["w_ih"][2, BEGUN], arrays["w_ih"][2, ENDED] = begun, ended
-    arrays["w_ih"][1, BEGUN], arrays["w_ih"][1, ENDED] = -20.0, -20.0  # the gate that lets news in
-    arrays["b_ih"][1] = 10.0
+    arrays["b_ih"][1] = 10.0  # the gate that keeps what is believed
+    for row, weight in ((BEGUN, 8.0), *((row, -40.0) for row in against)):
+        arrays["w_ih"][1:, row] = -20.0, weight
     arrays["head.w"][:] = 6.0
     return pedal_weights(arrays)
 
@@ -120,7 +120,9 @@ def test_a_key_struck_again_is_neither_an_end_nor_a_crowd() -> None:
     assert keys.frames()[CROWD : CROWD + 4].sum() == 0
 
 
-@pytest.mark.parametrize("pitches, hands", [((0, 12), 0), ((0, 14, 28), 1), (tuple(range(30, 41)), 1), ((0, 20, 40, 60), 2)])
+@pytest.mark.parametrize(
+    "pitches, hands", [((0, 12), 0), ((0, 14, 28), 1), (tuple(range(30, 41)), 1), ((0, 20, 40, 60), 2)]
+)
 def test_more_keys_than_two_hands_hold(pitches: tuple[int, ...], hands: int) -> None:
     keys = Notes()
     keys.press(*pitches)
@@ -143,11 +145,13 @@ class Foot(Listener):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"pedal": True} | settings)
-        self.state = self.state._replace(pedal=pedal_state(believing()))
+        self.state = self.state._replace(pedal=pedal_state(believing(ENDED)))
 
     @property
     def said(self) -> list[tuple[float, int, int]]:
-        return [(float(e["value"]), int(e["time"]), int(e["emitted"])) for e in self.events if e["kind"] == PEDAL]
+        return [
+            (float(e["value"]), int(e["time"]), int(e["emitted"])) for e in self.events if e["kind"] == PEDAL
+        ]
 
 
 def test_down_and_up_are_said_once_and_as_late_as_was_promised() -> None:
@@ -176,14 +180,18 @@ def test_a_pedal_that_is_down_comes_up_where_it_is_no_longer_wanted() -> None:
 
 def test_contract() -> None:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True, pedal=True)
-    make = lambda: Poly(weights(0.45, 0.5), settings, believing())  # noqa: E731
+    make = lambda: Poly(weights(0.45, 0.5), settings, believing(ENDED, AGAIN))  # noqa: E731
     events = verify_contract(make, hops(), SPEC, [1, 2, 7, 100, 101])
     assert {0.0, 1.0} == set(events[events["kind"] == PEDAL]["value"].tolist())
 
 
 def test_it_allocates_nothing() -> None:
     state = pedal_state(unlearned())
-    power, id, sounded = np.ones((WINDOWS, BINS), np.float32), np.zeros(PITCHES, np.int64), np.zeros(PITCHES, np.float32)
+    power, id, sounded = (
+        np.ones((WINDOWS, BINS), np.float32),
+        np.zeros(PITCHES, np.int64),
+        np.zeros(PITCHES, np.float32),
+    )
     pedal_look(state, power, id, sounded)
     pedal_forget(state)
     assert forbidden_calls(pedal_look) == [] and forbidden_calls(pedal_forget) == []
@@ -196,7 +204,7 @@ def test_the_golden_pair_is_reproduced() -> None:
         state.x[:] = x
         pedal_believe(state)
         assert state.likely[0] == pytest.approx(y, abs=1e-4)
-    assert np.ptp(golden["y"]) > 0.5 and golden["x"].shape[1] == FEATURES
+    assert np.ptp(golden["y"]) > 0.2 and golden["x"].shape[1] == FEATURES
 
 
 @pytest.mark.parametrize("spoil", ["lost", "shape", "nan"])
@@ -263,7 +271,11 @@ def test_a_file_has_the_pedal_and_ends_with_it_up(tmp_path: Path, mpe: bool) -> 
     sink = SmfSink(tmp_path / "a.mid", load("piano", (f"midi.mpe={str(mpe).lower()}",)))
     sink.open({})
     off = said(NOTE_OFF, 60, 96_000, ref=24_000)
-    sink.write(np.concatenate([said(NOTE_ON, 60, 24_000), pressed(1.0, 30_000), pressed(0.0, 60_000), pressed(1.0, 70_000), off]))
+    sink.write(
+        np.concatenate(
+            [said(NOTE_ON, 60, 24_000), pressed(1.0, 30_000), pressed(0.0, 60_000), pressed(1.0, 70_000), off]
+        )
+    )
     sink.close({})
     now, found = 0.0, []
     for message in mido.MidiFile(tmp_path / "a.mid"):

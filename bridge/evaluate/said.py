@@ -68,12 +68,18 @@ class SaidNote(NamedTuple):
     velocity: float  # 0..1
 
 
-def notes_said(events: np.ndarray) -> list[SaidNote]:
-    """Notes that ended, in the order of their ends."""
-    begun, out = {}, []
+def taken_back(events: np.ndarray) -> set[int]:
+    """Ids of notes that others corrected."""
+    return {int(e["ref"]) for e in events if e["kind"] == NOTE_ON and e["ref"]}
+
+
+def notes_said(events: np.ndarray, first: bool = False) -> list[SaidNote]:
+    """Notes that ended, in the order of their ends; those that were taken back only where the `first` are wanted."""
+    begun, out, wrong = {}, [], set() if first else taken_back(events)
     for e in events:
         if e["kind"] == NOTE_ON:
-            begun[int(e["id"])] = e
+            if int(e["id"]) not in wrong:
+                begun[int(e["id"])] = e
         elif e["kind"] == NOTE_OFF and (on := begun.pop(int(e["ref"]), None)) is not None:
             times = float(on["time"]) / RATE, float(e["time"]) / RATE
             known, velocity = float(on["emitted"]) / RATE, float(on["value"])

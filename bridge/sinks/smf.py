@@ -60,6 +60,7 @@ class SmfSink:
         self._hits: list[Sounding] = []
         self._notes: list[Sounding] = []
         self._pressed: dict[int, Sounding] = {}  # by the id of its note-on
+        self._ended = 0  # id of the note that ended last
         self._chords: list[Sounding] = []
         self._chord: list[Sounding] = []  # the one that sounds
         self._bends: list[tuple[int, int, int]] = []  # (tick, channel, wheel)
@@ -99,6 +100,8 @@ class SmfSink:
             note = self._labels[int(event["label"])].note
             self._hits.append(Sounding(at, off, self._midi.drum_channel - 1, note, self._byte(event)))
         elif kind == NOTE_ON:
+            if event["ref"] and event["ref"] == self._ended:  # it was this one
+                self._notes.pop()
             note = min(127, max(0, round(number(event["number"]))))
             channel = (self._midi.low_channel if note < self._midi.split else self._midi.note_channel) - 1
             if self._preset.zone_size:
@@ -108,6 +111,7 @@ class SmfSink:
         elif kind == NOTE_OFF and (on := self._pressed.pop(int(event["ref"]), None)):
             zone_free.py_func(self._zone, int(event["ref"]))
             self._notes.append(on._replace(stop=max(at, on.start + 1)))
+            self._ended = int(event["ref"])
         elif kind == PEDAL:
             self._pedals.append((at, min(127, max(0, round(127 * number(event["value"]))))))
         elif kind == CHORD and self._midi.chord_channel:

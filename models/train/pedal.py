@@ -199,7 +199,7 @@ def export(work: Path) -> None:
     arrays = {ours: state[theirs].numpy() for ours, theirs in names.items()}
     arrays["w_ih"] = arrays["w_ih"] / SCALE
     np.savez(WEIGHTS / "pedal.npz", **arrays)  # type: ignore[arg-type]
-    x = np.load(sorted(work.glob("pedal-pop-*.npz"))[0])["x"][:GOLDEN]
+    x = np.load(min(work.glob("pedal-pop-*.npz")))["x"][:GOLDEN]
     with torch.no_grad():
         y = torch.sigmoid(net(torch.from_numpy(x[None] / SCALE)))[0].numpy()
     np.savez(WEIGHTS / "pedal.golden.npz", x=x, y=y)
@@ -240,10 +240,10 @@ def judge(data: Path, excerpts: int = 12) -> None:
             for up in (False, True):
                 moves[up].extend(_delays(clip, up))
         (right, false), (missed, hit) = total
-        score = 2 * hit / max(2 * hit + false + missed, 1)
-        down = (hit + missed) / total.sum()
+        score, down = 2 * hit / max(2 * hit + false + missed, 1), (hit + missed) / total.sum()
+        heard, feigned = hit / max(hit + missed, 1), false / max(false + right, 1)
         print(f"{title}: F {score:.3f} (always down {2 * down / (1 + down):.3f}), said to be down in")
-        print(f"  {hit / max(hit + missed, 1):.2f} of the frames it is, {false / max(false + right, 1):.3f} of the others;")
+        print(f"  {heard:.2f} of the frames it is, {feigned:.3f} of the others;")
         for name, found in zip(("down", "up"), moves, strict=True):
             if found:
                 print(f"  {name} known after {np.median(found):.0f} ms ({len(found)} moves)")
@@ -251,12 +251,20 @@ def judge(data: Path, excerpts: int = 12) -> None:
 
 def main() -> None:
     parser, tasks = command_line(__doc__)
-    for verb, names in (("render", ("data", "work")), ("train", ("work",)), ("export", ("work",)), ("judge", ("data",))):
+    for verb, names in (
+        ("render", ("data", "work")),
+        ("train", ("work",)),
+        ("export", ("work",)),
+        ("judge", ("data",)),
+    ):
         paths(tasks.add_parser(verb), *names)
     args = parser.parse_args()
-    {"render": render, "train": train, "export": export, "judge": judge}[args.verb](
-        *(getattr(args, name) for name in ("data", "work") if hasattr(args, name))
-    )
+    if args.verb == "render":
+        render(args.data, args.work)
+    elif args.verb == "judge":
+        judge(args.data)
+    else:
+        (train if args.verb == "train" else export)(args.work)
 
 
 if __name__ == "__main__":
