@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bridge.evaluate.matching import WINDOW, Counts, Score, empty
-from bridge.evaluate.said import notes_said, taken_back
+from bridge.evaluate.said import notes_said
 from bridge.evaluate.truth import known_notes
 from dsp.events import NOTE_ON
 
@@ -69,10 +69,6 @@ def score_notes(truth: Path, events: np.ndarray) -> Score:
         if name == "notes":
             score.delays.extend(heard[j].known - played[i][0] for i, j in found)
             score.measures.update(_measures(played, known, said, found, told))
-    if taken_back(events):
-        first = notes_said(events, first=True)
-        right = len(_matched(known, _notes(first, [note.velocity for note in first]), WINDOW, None, False))
-        score.counts["notes as first said"] = Counts(right, len(first) - right, len(played) - right)
     return score
 
 

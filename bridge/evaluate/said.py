@@ -68,14 +68,10 @@ class SaidNote(NamedTuple):
     velocity: float  # 0..1
 
 
-def taken_back(events: np.ndarray) -> set[int]:
-    """Ids of notes that others corrected."""
-    return {int(e["ref"]) for e in events if e["kind"] == NOTE_ON and e["ref"]}
-
-
-def notes_said(events: np.ndarray, first: bool = False) -> list[SaidNote]:
-    """Notes that ended, in the order of their ends; those that were taken back only where the `first` are wanted."""
-    begun, out, wrong = {}, [], set() if first else taken_back(events)
+def notes_said(events: np.ndarray) -> list[SaidNote]:
+    """Notes that ended and were not taken back, in the order of their ends."""
+    begun, out = {}, []
+    wrong = {int(e["ref"]) for e in events if e["kind"] == NOTE_ON and e["ref"]}
     for e in events:
         if e["kind"] == NOTE_ON:
             if int(e["id"]) not in wrong:
