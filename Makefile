@@ -79,6 +79,9 @@ train-notes: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.notes train $(NOTES) --device $(DEVICE)
 	$(BIN)/python -m models.train.notes export $(NOTES)
+	$(BIN)/python -m models.train.pedal render $(DATA) $(NOTES)
+	$(BIN)/python -m models.train.pedal train $(NOTES)
+	$(BIN)/python -m models.train.pedal export $(NOTES)
 
 # The ears for beats and for chords anew; DATA holds midi/ (models/weights/beat.md, chords.md).
 BEATS  ?= build/beats

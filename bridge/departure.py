@@ -8,18 +8,18 @@ import numpy as np
 from bridge.clock import ClockState, clock_params, clock_state
 from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
-from bridge.outbox import FRAMES, MESSAGE, send
+from bridge.outbox import CONTROL, FRAMES, MESSAGE, SUSTAIN, TAKE_BACK, send
 from bridge.preset import Preset
 from bridge.voicing import CHORD_VELOCITY, VOICES, voicings
 from bridge.zone import CONFIGURATION, Zone, zone, zone_free, zone_of, zone_take
-from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON, PRESSURE
+from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.hits import REFINE_MS
 from dsp.kernel import kernel
 from dsp.pads import PADS
 from dsp.units import RATE, ms, samples
 
 SHORTEST = samples(1)  # a note sounds at least this long [samples]
-CONTROL, AFTERTOUCH, PITCH_WHEEL = 0xB0, 0xD0, 0xE0
+AFTERTOUCH, PITCH_WHEEL = 0xD0, 0xE0
 ID, CHANNEL = VOICES, VOICES + 1  # words of `chord`
 
 DEPARTURE = np.dtype(
@@ -128,6 +128,7 @@ def decision(preset: Preset) -> dict[str, int]:
         "note_off": samples(note.decision_ms),
         "bend": samples(note.decision_ms),
         "pressure": samples(note.decision_ms),
+        "pedal": samples(note.decision_ms),
     }
 
 
@@ -137,6 +138,7 @@ def declared(preset: Preset, path_ms: float = 0.0, beyond: int = 0) -> dict[str,
     refines = drums.enabled and drums.refine and not preset.kit
     wanted = {"onset": preset.onset.enabled or drums.enabled, "drum": drums.enabled, "refine": refines}
     wanted["pressure"] = preset.notes.enabled and preset.notes.expression
+    wanted["pedal"] = preset.pedals
     foretold = {"beat": 0.0} if preset.beat.enabled else {}
     return foretold | {
         kind: round((ms(n + beyond) + path_ms) / 1000, 6)
@@ -207,6 +209,28 @@ def _shape(state, e, channel, box):
 
 
 @kernel
+def _pedal(state, e, box):
+    """The pedal goes down or up on every channel that has notes; in a zone its master speaks for all."""
+    p, channel = state.params[0], state.params[0].note_channel
+    kind, prompt, due = state.clock[0].kind, 1 - p.constant, _due(state, e.time, e.emitted, p.note_decision)
+    value, n = int(round(127 * min(max(e.value, 0.0), 1.0))), 0
+    if state.zone.size[0]:
+        channel = 0
+    elif p.split > 0 and p.low_channel != channel:
+        n += send(box, state.scratch, due, kind, prompt, CONTROL | p.low_channel, SUSTAIN, value, 0)
+    return n + send(box, state.scratch, due, kind, prompt, CONTROL | channel, SUSTAIN, value, 0)
+
+
+@kernel
+def _taken_back(events, k):
+    """Whether the note that ends was wrong, and the next one corrects it."""
+    if k + 1 == len(events):
+        return False
+    after = events[k + 1]
+    return after.kind == NOTE_ON and after.ref == events[k].ref
+
+
+@kernel
 def depart_step(state, events, box):
     """Hand over the MIDI of `events`, in order.
 
@@ -260,12 +284,15 @@ def depart_step(state, events, box):
             note = int(e.number)
             channel, earliest = state.channel[note], state.started[note] + SHORTEST
             due = _due(state, max(e.time, earliest), max(e.emitted, earliest), p.note_decision)
-            n += send(box, state.scratch, due, kind, prompt, 0x80 | channel, note, 0, e.ref)
+            back = TAKE_BACK if _taken_back(events, k) else 0
+            n += send(box, state.scratch, due, kind, prompt | back, 0x80 | channel, note, 0, e.ref)
             zone_free(state.zone, e.ref)
         elif e.kind == BEND or e.kind == PRESSURE:
             channel = _channel_of(state, e.ref)
             if channel >= 0:
                 n += _shape(state, e, channel, box)
+        elif e.kind == PEDAL:
+            n += _pedal(state, e, box)
         elif e.kind == CHORD:
             n += _play_chord(state, e, box)
     return n

@@ -26,6 +26,7 @@ from dsp.events import (
     NOTE_OFF,
     NOTE_ON,
     ONSET,
+    PEDAL,
     PITCH,
     PRESSURE,
     REFINE,
@@ -47,6 +48,7 @@ class Field:
     key: str
     column: str
     digits: int | None = None  # decimals of a number; None for a whole one
+    spare: bool = False  # left out where it is 0
 
     def encode(self, event: np.void, rate: int, labels: Sequence[Label]) -> Any:
         value = event[self.column]
@@ -123,12 +125,13 @@ TABLE: dict[int, Row] = {
         (("/drum/refine", "isff", ("ref", "label", "velocity", "confidence")),),
     ),
     NOTE_ON: Row(
-        (*_TIME, _NOTE, _VELOCITY, _CHANNEL, _CONFIDENCE),
+        (*_TIME, _NOTE, _VELOCITY, _CHANNEL, _CONFIDENCE, Field("corrects", "ref", spare=True)),
         (("/note_on", "iiff", ("id", "note", "velocity", "confidence")),),
     ),
     NOTE_OFF: Row((_REF, *_TIME, _NOTE, _CHANNEL), (("/note_off", "ii", ("ref", "note")),)),
     BEND: Row((_REF, *_TIME, Field("cents", "number", 2)), (("/bend", "if", ("ref", "cents")),)),
     PRESSURE: Row((_REF, *_TIME, Field("pressure", "value", 3)), (("/pressure", "if", ("ref", "pressure")),)),
+    PEDAL: Row((*_TIME, Field("pedal", "value", 3), _CONFIDENCE), (("/pedal", "f", ("pedal",)),)),
     PITCH: Row((*_TIME, Field("f0", "number", 3), _CONFIDENCE), (("/pitch", "ff", ("f0", "confidence")),)),
     KEY: Row((*_TIME, Field("key", "number"), _CONFIDENCE), (("/key", "sf", ("key", "confidence")),)),
     CHORD: Row(
@@ -177,7 +180,11 @@ def said(event: np.void, rate: int = RATE, labels: Sequence[Label] = LABELS) -> 
     return {
         "kind": KINDS[int(event["kind"])],
         "id": int(event["id"]),
-        **{field.key: field.encode(event, rate, labels) for field in row.fields},
+        **{
+            field.key: field.encode(event, rate, labels)
+            for field in row.fields
+            if event[field.column] or not field.spare
+        },
     }
 
 
@@ -208,7 +215,8 @@ def read(text: str, rate: int = RATE, labels: Sequence[Label] = LABELS) -> np.vo
     event["label"] = -1
     event["kind"], event["id"] = KINDS.index(told["kind"]), told["id"]
     for field in TABLE[int(event["kind"][0])].fields:
-        field.decode(told[field.key], event[0], rate, labels)
+        if field.key in told or not field.spare:
+            field.decode(told[field.key], event[0], rate, labels)
     return event[0]
 
 

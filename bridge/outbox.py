@@ -22,13 +22,16 @@ MESSAGE = np.dtype(
         ("data1", "u1"),
         ("data2", "u1"),
         ("clock", "u1"),  # FRAMES or NANOSECONDS
-        ("prompt", "u4"),  # 1: leaves as soon as it can, so it is never late
+        ("prompt", "u4"),  # bits: PROMPT, TAKE_BACK
     ]
 )
 FRAMES, NANOSECONDS = range(2)
+PROMPT = 1  # it leaves as soon as it can, so it is never late
+TAKE_BACK = 2  # its note should never have begun: one that has not left yet need not
 QUEUE_SIZE, RING_SIZE = 1024, 4096
 SYSTEM = 0xF0  # status from which a message belongs to no channel
-ALL_NOTES_OFF = 123  # controller
+CONTROL = 0xB0
+SUSTAIN, ALL_NOTES_OFF = 64, 123  # controllers
 
 # words: one int64 each, on cache lines of their own where two processes write
 LENGTH = 0  # messages in the queue
@@ -39,6 +42,7 @@ SOUNDING = 40  # notes in the ledger
 CONSTANT = 48  # frames from sound to departure, published to the DAW as port latency
 STOPPED = 56  # 1 + notes left sounding, once the keeper has gone
 USED = 41  # a bit for each channel that ever had a note
+HELD = 42  # and for each whose pedal is down
 UPSTREAM = 49  # and 50: least and most frames that the sound was late already
 CONNECTIONS = 64  # who listens to the port
 WORST_LATE = 72  # how late the latest message was [units of the port's clock]
@@ -102,7 +106,7 @@ def _say(out, n, offset, status, data1, data2):
 
 @kernel
 def _end_all(box, out):
-    """End every note in the ledger and forget what is queued, but for ticks; messages written.
+    """Let every pedal up, end every note in the ledger and forget what is queued, but for ticks; messages written.
 
     What does not fit stays in the ledger for the next call.
     """
@@ -116,6 +120,10 @@ def _end_all(box, out):
     box.words[LENGTH] = kept
     n = 0
     for channel in range(16):
+        if (box.words[HELD] >> channel) & 1 and n < len(out):
+            _say(out, n, 0, CONTROL | channel, SUSTAIN, 0)
+            box.words[HELD] &= ~(1 << channel)
+            n += 1
         ended = 0
         for note in range(128):
             if box.ledger[channel, note] != 0 and n + 2 < len(out):
@@ -130,7 +138,7 @@ def _end_all(box, out):
     if box.words[SOUNDING] == 0:  # for whoever was not connected when an earlier end was sent
         for channel in range(16):
             if (box.words[USED] >> channel) & 1 and n < len(out):
-                _say(out, n, 0, 0xB0 | channel, ALL_NOTES_OFF, 0)
+                _say(out, n, 0, CONTROL | channel, ALL_NOTES_OFF, 0)
                 n += 1
     return n
 
@@ -162,7 +170,7 @@ def deliver(box, now, until, out):
     panic = acquire(words, PANIC)
     if panic != words[PANIC_DONE]:
         n = _end_all(box, out)
-        if words[SOUNDING] == 0:
+        if words[SOUNDING] == 0 and words[HELD] == 0:
             release(words, PANIC_DONE, panic)
         return n
     n, taken = 0, 0
@@ -170,7 +178,7 @@ def deliver(box, now, until, out):
         message = queue[taken]
         offset = max(message.due - now, 0)
         late = now - message.due
-        if late > 0 and message.prompt == 0:
+        if late > 0 and not message.prompt & PROMPT:
             words[LATE] += 1
             words[WORST_LATE] = max(words[WORST_LATE], late)
         kind, channel = message.status & 0xF0, message.status & 0x0F
@@ -192,6 +200,10 @@ def deliver(box, now, until, out):
                 _say(out, n, offset, message.status, note, 0)
                 n += 1
         else:
+            if kind == CONTROL and note == SUSTAIN:
+                words[HELD] &= ~(1 << channel)
+                if message.data2 >= 64:
+                    words[HELD] |= 1 << channel
             _say(out, n, offset, message.status, note, message.data2)
             n += 1
         taken += 1
@@ -202,6 +214,20 @@ def deliver(box, now, until, out):
         words[LENGTH] = left
     words[SENT] += n
     return n
+
+
+@kernel
+def _withdrawn(box, end):
+    """Whether the note that `end` ends still waited, and now does not."""
+    words, queue = box.words, box.queue
+    for k in range(words[LENGTH]):
+        m = queue[k]
+        if m.id == end.id and m.status == end.status | 0x10 and m.data1 == end.data1:
+            words[LENGTH] -= 1
+            for i in range(k, words[LENGTH]):
+                queue[i] = queue[i + 1]
+            return True
+    return False
 
 
 @kernel
@@ -222,6 +248,9 @@ def collect(box, raw_frame, raw_ns, now, rate):
     written, read, size = acquire(ring.counts, 0), ring.counts[READ], len(ring.data)
     while read < written:
         message = ring.data[read & (size - 1)]
+        if message.prompt & TAKE_BACK and _withdrawn(box, message):
+            read += 1
+            continue
         if message.clock == FRAMES:
             ahead = np.int64(np.int32(message.due - raw_frame))
         else:

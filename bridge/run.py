@@ -307,7 +307,7 @@ class Session:
             elif kind == BEAT:
                 m.beat = event.copy()
             elif kind == NOTE_ON:
-                m.notes += 1
+                m.notes += event["ref"] == 0  # and not one that corrects another
                 m.recent.append(event.copy())
             elif kind == ONSET and not self.preset.drums.enabled:
                 m.recent.append(event.copy())

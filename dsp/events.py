@@ -9,10 +9,9 @@ import numpy as np
 EVENT = np.dtype(
     [
         ("id", "i8"),  # its own, counted from 1
-        (
-            "ref",
-            "i8",
-        ),  # the id it speaks of (drum, note_off, bend, pressure, refine), else 0; of a chroma, all of it
+        # the id it speaks of (drum, note_off, bend, pressure, refine, a note_on that corrects), else 0;
+        # of a chroma, all of it
+        ("ref", "i8"),
         ("time", "i8"),  # when it sounded [samples since start]
         ("emitted", "i8"),  # newest input sample the decision depends on [samples since start]
         ("kind", "u1"),
@@ -22,15 +21,14 @@ EVENT = np.dtype(
             "i2",
         ),  # row of LABELS, or -1; of a beat, how many its bar has; of a chord, its bass
         ("number", "f4"),  # MIDI note, fractional; cents; Hz; dBFS; row of KEYS or CHORDS; bpm
-        ("value", "f4"),  # velocity or pressure 0..1; place in the bar, counted from 1
+        ("value", "f4"),  # velocity, pressure or pedal 0..1; place in the bar, counted from 1
         ("confidence", "f4"),  # 0..1
     ],
     align=True,
 )
 
-(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD, CHROMA, PRESSURE) = (
-    range(14)
-)
+(ONSET, DRUM, REFINE, NOTE_ON, NOTE_OFF, BEND, PITCH, LEVEL, KEY, BEAT, TEMPO, CHORD, CHROMA, PRESSURE,
+ PEDAL) = range(15)  # fmt: skip
 
 KINDS = (
     "onset",
@@ -47,6 +45,7 @@ KINDS = (
     "chord",
     "chroma",
     "pressure",
+    "pedal",
 )
 
 TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")

@@ -14,7 +14,7 @@ from dsp.events import BEND, NOTE_OFF, NOTE_ON, PITCH, PRESSURE
 from dsp.kernel import kernel
 from dsp.line_state import PAST, line_state
 from dsp.melody import EVERY, MELODY_DELAY, melody_look
-from dsp.notes import NoteSettings
+from dsp.notes import REPITCH, NoteSettings
 from dsp.pitch import (
     CHUNK,
     DECIMATION_DELAY,
@@ -214,18 +214,34 @@ def _begins(p, note, attack, heard, level, now, emitted):
 
 
 @kernel
+def _mistaken(p, note, attack, heard, emitted):
+    """Whether the note that has just begun turns out to be another."""
+    if not p.repitch or note.id == 0 or emitted - note.since > REPITCH or attack.open:
+        return False
+    settled = heard.voiced and not heard.shadow and attack.stay >= p.anew
+    return settled and abs(attack.midi - note.midi) > p.leave_still
+
+
+@kernel
 def _begin(state, start, emitted, out, n):
-    """End the note that sounds and begin the one that is watched."""
+    """End the note that sounds, or take it back, and begin the one that is watched."""
     note, attack, sure, ids = state.note[0], state.attack[0], state.heard[0].sure, state.ids
+    wrong = 0
+    if state.params[0].repitch and note.id > 0 and emitted - note.since <= REPITCH and not attack.open:
+        start, attack.loud, wrong = note.start, max(note.struck, attack.loud), note.id
     start = max(start, emitted - state.params[0].decision)
     if note.id > 0:
         _say(out, n, ids, note.id, start, emitted, NOTE_OFF, note.played, 0.0, sure)
         n += 1
-    note.before = note.midi
+    if not wrong:
+        note.before = note.midi
     note.midi = np.floor(attack.midi + 0.5)
     note.played = drawn(state.params[0].scale, int(note.midi))
-    note.id = _say(out, n, ids, 0, start, emitted, NOTE_ON, note.played, _velocity(attack.loud), sure)
-    note.since = note.bent = emitted
+    note.id = _say(out, n, ids, wrong, start, emitted, NOTE_ON, note.played, _velocity(attack.loud), sure)
+    note.start, note.struck = start, attack.loud
+    if not wrong:
+        note.since = emitted
+    note.bent = emitted
     note.smooth = attack.midi
     note.period = SLOW / (440.0 * 2 ** ((note.smooth - 69) / 12))
     note.bend = note.pressed = 0.0
@@ -299,7 +315,7 @@ def line_step(state, x, out):
         _strike(state, now, emitted, young)
         _watch(p, attack, heard, emitted)
         start = _begins(p, note, attack, heard, state.level, now, emitted)
-        if start >= 0:
+        if start >= 0 or _mistaken(p, note, attack, heard, emitted):
             n = _begin(state, start, emitted, out, n)
         elif note.id > 0:
             n = _hold(state, now, emitted, out, n)

@@ -20,6 +20,8 @@ PARAMS = np.dtype(
         ("enabled", "i8"),
         ("bend", "i8"),
         ("expression", "i8"),
+        ("repitch", "i8"),  # 1: a note may be taken back
+        ("anew", "f8"),  # hops that another pitch must have stayed for that
         ("pitch", "i8"),
         ("shortest", "i8"),  # period [slow samples]
         ("longest", "i8"),
@@ -80,6 +82,8 @@ NOTE = np.dtype(
         ("id", "i8"),  # of the note that sounds, 0 for none
         ("played", "f8"),  # the note of the scale that is played for it
         ("midi", "f8"),  # its number; after its end, the number of its tail
+        ("start", "i8"),  # when it began [samples]
+        ("struck", "f8"),  # level of its attack [dB]
         ("before", "f8"),  # number of the note before it, which may still ring
         ("since", "i8"),  # when it was emitted [samples]
         ("ended", "i8"),  # hops since its end
@@ -137,6 +141,7 @@ def line_params(notes: NoteSettings) -> np.ndarray:
     daring = notes.sensitivity - 0.5
     params["enabled"] = notes.enabled and notes.lines == "one"
     params["bend"], params["pitch"], params["expression"] = notes.bend, notes.pitch, notes.expression
+    params["repitch"], params["anew"] = notes.repitch, 4
     params["shortest"], params["longest"] = search["shortest"], search["longest"]
     params["decision"] = samples(notes.decision_ms)
     params["gate"] = -66 - 20 * daring

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from dsp.scale import EVERY, SCALES
 from dsp.settings import choice, number, switch
+from dsp.units import samples
+
+REPITCH = samples(20)  # how long after it was said a note may be taken back
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,12 @@ class NoteSettings:
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
+    repitch: bool = switch(True, "of one line, take a note back within 20 ms where its pitch was wrong")
     bend: bool = switch(
         True, "follow vibrato and glides with pitch bend; of many lines, where expression is on"
     )
     expression: bool = switch(
         False, "say how each note swells, and of many lines how each bends; midi.mpe has a synthesiser follow"
     )
+    pedal: bool = switch(False, "of many lines, follow the sustain pedal of a piano (CC 64)")
     pitch: bool = switch(False, "report the pitch itself every 10 ms")

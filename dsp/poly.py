@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsp.events import BEND, NOTE_OFF, NOTE_ON, PRESSURE
+from dsp.events import BEND, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.expression import detuned, swell
 from dsp.kernel import kernel
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
 from dsp.notes import NoteSettings
+from dsp.pedal import PedalState, PedalWeights, pedal_forget, pedal_look, pedal_state, unlearned
 from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
@@ -34,7 +35,7 @@ from dsp.units import HOP, samples
 from dsp.write import write_event
 
 STARTS, SHAPES = 32, 16  # most starts and ends that a hop can bring, most bends and swells
-ROOM = STARTS + SHAPES
+ROOM = STARTS + SHAPES + 1  # and the pedal
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
@@ -55,6 +56,7 @@ POLY_PARAMS = np.dtype(
         ("scale", "i8"),  # bits, as `dsp.scale` has them
         ("expression", "i8"),  # 1: say how notes swell
         ("bend", "i8"),  # 1: and how they bend
+        ("pedal", "i8"),  # 1: say when the sustain pedal is down
         ("early", "i8"),  # 1 where a head that is sure need not wait
         ("reluctance", "f4"),  # times the odds that a threshold asks for
         ("gate", "f4"),  # least power of what sounds
@@ -83,6 +85,7 @@ class PolyState(NamedTuple):
     pressed: np.ndarray  # (PITCHES,) how loud each was said to be
     sounded: np.ndarray  # (PAST, PITCHES) likelihood of sounding of the newest frames
     rumour: np.ndarray  # (PAST, PITCHES) likelihood of an onset by the earliest head
+    pedal: PedalState
 
 
 def poly_params(notes: NoteSettings) -> np.ndarray:
@@ -94,13 +97,19 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["highest"] = min(PITCHES - 1, int(notes.high) - LOWEST)
     params["scale"] = scale_mask(notes.scale)
     params["early"], params["expression"], params["bend"] = notes.early, notes.expression, notes.bend
+    params["pedal"] = notes.pedal
     params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
     params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
     return params
 
 
-def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> PolyState:
-    """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors."""
+def poly_state(
+    notes: NoteSettings, weights: NoteWeights, ids: np.ndarray, pedal: PedalWeights | None = None
+) -> PolyState:
+    """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors.
+
+    Without weights for the pedal nothing is said of it.
+    """
     lags, tones = len(weights.lags), tones_state()
     return PolyState(
         poly_params(notes),
@@ -122,6 +131,7 @@ def poly_state(notes: NoteSettings, weights: NoteWeights, ids: np.ndarray) -> Po
         np.zeros(PITCHES, np.float32),
         np.zeros((PAST, PITCHES), np.float32),
         np.zeros((PAST, PITCHES), np.float32),
+        pedal_state(unlearned() if pedal is None else pedal),
     )
 
 
@@ -234,6 +244,28 @@ def _express(state, power, now, out, n):
 
 
 @kernel
+def _step_on(state, now, down, out, n):
+    """Say that the pedal went down or up."""
+    time, sure = max(now - state.params[0].decision, 0), state.pedal.likely[0]
+    value = np.float32(1) if down else np.float32(0)
+    write_event(out[n], state.ids, 0, time, now, PEDAL, 1, -1, 0.0, value, sure if down else 1 - sure)
+    return n + 1
+
+
+@kernel
+def _pedal(state, power, now, out, n):
+    """Follow the pedal, where that is wanted; one that is down comes up where it no longer is."""
+    pedal = state.pedal
+    if state.params[0].pedal:
+        moved = pedal_look(pedal, power, state.id, state.sounded[(state.clock[1] - 1) % PAST])
+        return _step_on(state, now, moved > 0, out, n) if moved else n
+    if pedal.down[0]:
+        n = _step_on(state, now, False, out, n)
+    pedal_forget(pedal)
+    return n
+
+
+@kernel
 def poly_frame(state, power, now, out, n):
     """Decide on what the net said of one more frame, ``state.said``; the number of events in `out` then.
 
@@ -280,7 +312,9 @@ def poly_frame(state, power, now, out, n):
             told = said[len(lags) + 1, pitch]
             velocity = touch(power, pitch, told, weights.touch[row], weights.touch_bias[row])
             n = _begin(state, pitch, time, now, velocity, likely, out, n)
-    return _express(state, power, now, out, n) if p.expression else n
+    if p.expression:
+        n = _express(state, power, now, out, n)
+    return _pedal(state, power, now, out, n)
 
 
 @kernel
@@ -292,6 +326,11 @@ def _silence(state, now, out, n):
             if n == most:
                 return n
             n = _end(state, pitch, now, now, np.float32(1), out, n)
+    if state.pedal.down[0]:
+        if n == most:
+            return n
+        n = _step_on(state, now, False, out, n)
+    pedal_forget(state.pedal)
     state.asleep[0] = 1
     return n
 
@@ -302,6 +341,7 @@ def poly_wake(state):
     state.asleep[0] = 0
     tones_forget(state.tones)
     notenet_forget(state.net)
+    pedal_forget(state.pedal)
     for pitch in range(PITCHES):
         for row in range(len(state.armed)):
             state.armed[row, pitch] = 1
@@ -343,9 +383,12 @@ class Poly(KernelStage):
 
     step = staticmethod(poly_step)
 
-    def __init__(self, weights: NoteWeights, settings: NoteSettings) -> None:
-        self.weights, self.settings = weights, settings
+    def __init__(
+        self, weights: NoteWeights, settings: NoteSettings, pedal: PedalWeights | None = None
+    ) -> None:
+        self.weights, self.settings, self.pedal = weights, settings, pedal
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        return self._detects(spec, poly_state(self.settings, self.weights, np.zeros(1, np.int64)), ROOM)
+        state = poly_state(self.settings, self.weights, np.zeros(1, np.int64), self.pedal)
+        return self._detects(spec, state, ROOM)

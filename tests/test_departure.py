@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Notes leave on the channel of their register, and end where they began."""
 
+from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 
 from bridge.departure import Departure, announce_range, depart_step, departure, departure_adopt
+from bridge.evaluate.said import notes_said
 from bridge.outbox import BYTES, LENGTH, Outbox, collect, outbox
 from bridge.preset import load
+from bridge.sinks.smf import SmfSink
 from dsp.events import BEND, EVENT, NOTE_OFF, NOTE_ON
 from dsp.units import RATE
 
@@ -48,6 +52,37 @@ def test_low_notes_leave_on_a_channel_of_their_own() -> None:
     depart_step(state, said(NOTE_ON, 40, 3000), box)
     depart_step(state, said(BEND, -30.0, 4000, ref=3000), box)
     assert [(kind, channel) for kind, channel, _ in left(box)] == [(0xE0, 1), (0x90, 5), (0xE0, 5)]
+
+
+def test_a_note_that_was_wrong_is_taken_back() -> None:
+    state, box = leaving()
+    depart_step(state, said(NOTE_ON, 48, 1000), box)
+    collect(box, 0, 0, 0, RATE)
+    right = said(NOTE_ON, 60, 1000, ref=1000)
+    right["id"], right["emitted"] = 1002, 1600
+    end = said(NOTE_OFF, 48, 1000, ref=1000)
+    end["id"], end["emitted"] = 1001, 1600
+    depart_step(state, np.concatenate([end, right]), box)
+    assert left(box) == [(0x90, 1, 60)]
+    state, box = leaving("mode=fastest")
+    depart_step(state, said(NOTE_ON, 48, 1000), box)
+    assert left(box) == [(0x90, 1, 48)]
+    depart_step(state, np.concatenate([end, right]), box)
+    assert left(box) == [(0x80, 1, 48), (0x90, 1, 60)]
+
+
+def test_what_was_taken_back_is_in_no_file_and_no_score(tmp_path: Path) -> None:
+    right, end, last = (
+        said(NOTE_ON, 60, 48_000, ref=48_000), said(NOTE_OFF, 48, 48_000, ref=48_000), said(NOTE_OFF, 60, 96_000, ref=2)
+    )  # fmt: skip
+    right["id"] = 2
+    events = np.concatenate([said(NOTE_ON, 48, 48_000), end, right, last])
+    sink = SmfSink(tmp_path / "a.mid", load("bass"))
+    sink.write(events)
+    sink.close({})
+    pressed = [m.note for m in mido.MidiFile(tmp_path / "a.mid") if m.type == "note_on"]
+    assert pressed == [60]
+    assert [(note.note, note.start, note.end) for note in notes_said(events)] == [(60, 1.0, 2.0)]
 
 
 def test_without_a_split_all_share_one_channel() -> None:

@@ -29,6 +29,7 @@ from dsp.events import (
     NOTE_OFF,
     NOTE_ON,
     ONSET,
+    PEDAL,
     PITCH,
     PRESSURE,
     REFINE,
@@ -46,6 +47,7 @@ LINES = {
     NOTE_OFF: '{"kind":"note_off","id":31,"ref":20,"time":1.500000,"emitted":1.520000,"note":64,"channel":1}',
     BEND: '{"kind":"bend","id":25,"ref":20,"time":1.200000,"emitted":1.210000,"cents":-12.5}',
     PRESSURE: '{"kind":"pressure","id":33,"ref":20,"time":1.200000,"emitted":1.210000,"pressure":0.42}',
+    PEDAL: '{"kind":"pedal","id":34,"time":1.200000,"emitted":1.240000,"pedal":1.0,"confidence":0.9}',
     PITCH: '{"kind":"pitch","id":26,"time":1.200000,"emitted":1.210000,"f0":82.41,"confidence":0.9}',
     KEY: '{"kind":"key","id":28,"time":4.200000,"emitted":4.200000,"key":"A minor","confidence":0.6}',
     BEAT: '{"kind":"beat","id":29,"time":4.250000,"emitted":4.230000,"bpm":120.02,"position":1,"beats":4,'
@@ -66,6 +68,7 @@ OSC = {
     NOTE_OFF: [("/e/note_off", [20, 64])],
     BEND: [("/e/bend", [20, -12.5])],
     PRESSURE: [("/e/pressure", [20, 0.42])],
+    PEDAL: [("/e/pedal", [1.0])],
     PITCH: [("/e/pitch", [82.41, 0.9])],
     KEY: [("/e/key", ["A minor", 0.6])],
     BEAT: [("/e/beat", [1, 4, 120.02, 0.97])],
@@ -74,6 +77,19 @@ OSC = {
     TEMPO: [("/e/tempo", [120.02, 0.97])],
     LEVEL: [("/e/level", [-18.25])],
 }
+
+
+CORRECTION = (
+    '{"kind":"note_on","id":22,"time":1.000000,"emitted":1.065000,"note":76,"velocity":0.52,"channel":1,'
+    '"confidence":0.93,"corrects":20}'
+)
+
+
+def test_a_note_that_corrects_another_says_so() -> None:
+    got = read(CORRECTION)
+    assert got is not None and got["ref"] == 20
+    assert line(got) == CORRECTION
+    assert osc(got, "/e") == [("/e/note_on", [22, 76, 0.52, 0.93])]
 
 
 def event(kind: int) -> np.void:

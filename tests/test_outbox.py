@@ -13,6 +13,7 @@ from bridge.outbox import (
     PANIC,
     PANIC_DONE,
     SOUNDING,
+    TAKE_BACK,
     collect,
     deliver,
     length_of,
@@ -79,6 +80,26 @@ def test_an_off_never_ends_another_note_than_its_own():
     box.send(20, OFF, 60, 0, 6)
     assert box.until(64) == [(10, ON, 60)]
     assert box.box.words[SOUNDING] == 1
+
+
+def test_a_note_taken_back_before_it_left_never_sounds():
+    box = Box()
+    box.send(500, ON, 60, 90, 1)
+    box.send(500, ON, 64, 90, 3)
+    assert box.cycle() == []
+    box.send(548, OFF, 60, 0, 1, prompt=TAKE_BACK)
+    box.send(500, ON, 61, 90, 2)
+    assert box.until(1000) == [(500, ON, 64), (500, ON, 61)]
+    assert box.box.words[SOUNDING] == 2 and box.box.words[LATE] == 0
+
+
+def test_a_note_taken_back_after_it_left_is_ended():
+    box = Box()
+    box.send(100, ON, 60, 90, 1)
+    assert box.until(200) == [(100, ON, 60)]
+    box.send(310, OFF, 60, 0, 1, prompt=TAKE_BACK)
+    box.send(310, ON, 61, 90, 2)
+    assert box.until(400) == [(310, OFF, 60), (310, ON, 61)]
 
 
 def test_panic_ends_all_and_forgets_what_waits():

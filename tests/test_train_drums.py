@@ -8,13 +8,14 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
+import soundfile as sf
 
 from dsp.bands import BANDS, FRAME, INPUTS, Bands
 from dsp.events import LABEL_ROW, LABELS
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
 from models.train.drum_corpus import FRAMES, TIME, Corpus, powers
-from models.train.kits import PIECES, Shelf, piece_of
+from models.train.kits import PIECES, Shelf, hydrogen_kit, piece_of
 from models.train.studio import (
     FAMILIES,
     SECONDS,
@@ -50,6 +51,18 @@ from tests.contract import verify_contract
 )
 def test_samples_are_known_by_their_names(name: str, piece: str) -> None:
     assert piece_of(name) == piece
+
+
+def test_a_sample_under_two_names_is_one_piece(tmp_path: Path) -> None:
+    sound = np.random.default_rng(1).standard_normal(4800) * np.exp(-np.arange(4800) / 900)
+    for name in ("low.wav", "high.wav"):
+        sf.write(tmp_path / name, 0.5 * sound, RATE)
+    drums = (("Tom Hi", "high.wav"), ("Tom Mid", "high.wav"), ("Tom Low", "low.wav"))
+    rows = (
+        f"<instrument><name>{name}</name><filename>{file}</filename></instrument>" for name, file in drums
+    )
+    (tmp_path / "drumkit.xml").write_text("".join(rows))
+    assert [piece for piece, _ in hydrogen_kit(tmp_path)] == ["tom-high", "tom-low"]
 
 
 def a_shelf() -> Shelf:

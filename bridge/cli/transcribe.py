@@ -98,7 +98,7 @@ def _one(file: Path, midi: Path, lines: Path | str | None, preset: Any, progress
         raise EarwireError(f"{midi}: could not be written")
     counts = {
         "hits": np.sum(heard.events["kind"] == DRUM),
-        "notes": np.sum(heard.events["kind"] == NOTE_ON),
+        "notes": np.sum((heard.events["kind"] == NOTE_ON) & (heard.events["ref"] == 0)),
         "onsets": np.sum(heard.events["kind"] == ONSET),
         "beats": np.sum(heard.events["kind"] == BEAT),
         "chords": np.sum(heard.events["kind"] == CHORD),

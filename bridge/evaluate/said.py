@@ -69,11 +69,13 @@ class SaidNote(NamedTuple):
 
 
 def notes_said(events: np.ndarray) -> list[SaidNote]:
-    """Notes that ended, in the order of their ends."""
+    """Notes that ended and were not taken back, in the order of their ends."""
     begun, out = {}, []
+    wrong = {int(e["ref"]) for e in events if e["kind"] == NOTE_ON and e["ref"]}
     for e in events:
         if e["kind"] == NOTE_ON:
-            begun[int(e["id"])] = e
+            if int(e["id"]) not in wrong:
+                begun[int(e["id"])] = e
         elif e["kind"] == NOTE_OFF and (on := begun.pop(int(e["ref"]), None)) is not None:
             times = float(on["time"]) / RATE, float(e["time"]) / RATE
             known, velocity = float(on["emitted"]) / RATE, float(on["value"])

@@ -160,6 +160,11 @@ class Preset:
         return above - 2 if self.midi.mpe else 0
 
     @property
+    def pedals(self) -> bool:
+        """Whether it says when the sustain pedal is down."""
+        return self.notes.enabled and self.notes.pedal and self.notes.lines == "many"
+
+    @property
     def bend_reach(self) -> int:
         """How far a full pitch bend reaches [semitones]."""
         return ZONE_REACH if self.midi.mpe else self.midi.bend_range

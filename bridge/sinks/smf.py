@@ -10,11 +10,12 @@ import numpy as np
 
 from bridge.errors import MidiError
 from bridge.messages import labels_of, number, velocity_byte
+from bridge.outbox import SUSTAIN
 from bridge.preset import Preset
 from bridge.sinks import Say, say_on_stderr
 from bridge.voicing import CHORD_VELOCITY, voicing
 from bridge.zone import CONFIGURATION, zone, zone_free, zone_take
-from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON, PRESSURE
+from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.units import RATE, samples
 
 PPQN = 960
@@ -59,10 +60,12 @@ class SmfSink:
         self._hits: list[Sounding] = []
         self._notes: list[Sounding] = []
         self._pressed: dict[int, Sounding] = {}  # by the id of its note-on
+        self._ended = 0  # id of the note that ended last
         self._chords: list[Sounding] = []
         self._chord: list[Sounding] = []  # the one that sounds
         self._bends: list[tuple[int, int, int]] = []  # (tick, channel, wheel)
         self._swells: list[tuple[int, int, int]] = []  # (tick, channel, pressure)
+        self._pedals: list[tuple[int, int]] = []  # (tick, how far down)
         self._newest = 0  # sample
         self._save_at = FIRST_SAVE
         self._closed = False
@@ -97,6 +100,8 @@ class SmfSink:
             note = self._labels[int(event["label"])].note
             self._hits.append(Sounding(at, off, self._midi.drum_channel - 1, note, self._byte(event)))
         elif kind == NOTE_ON:
+            if event["ref"] and event["ref"] == self._ended:  # it was this one
+                self._notes.pop()
             note = min(127, max(0, round(number(event["number"]))))
             channel = (self._midi.low_channel if note < self._midi.split else self._midi.note_channel) - 1
             if self._preset.zone_size:
@@ -106,6 +111,9 @@ class SmfSink:
         elif kind == NOTE_OFF and (on := self._pressed.pop(int(event["ref"]), None)):
             zone_free.py_func(self._zone, int(event["ref"]))
             self._notes.append(on._replace(stop=max(at, on.start + 1)))
+            self._ended = int(event["ref"])
+        elif kind == PEDAL:
+            self._pedals.append((at, min(127, max(0, round(127 * number(event["value"]))))))
         elif kind == CHORD and self._midi.chord_channel:
             self._chords += _ended(self._chord, at)
             channel = self._midi.chord_channel - 1
@@ -139,6 +147,7 @@ class SmfSink:
         head.append((0, mido.MetaMessage("time_signature", numerator=4, denominator=4)))
         if self._preset.zone_size:
             head += [(0, m) for m in register(0, CONFIGURATION, self._preset.zone_size)]
+            head += [(tick, message) for tick, _, message in self._feet(0, now)]
         tracks = [_track(head, now)]
         for channel in sorted({on.channel for on in notes}):
             own = [on for on in notes if on.channel == channel]
@@ -155,11 +164,20 @@ class SmfSink:
             tracks.append(_track([(0, _named("drums")), *((t, m) for t, _, m in hits)], now))
         return mido.MidiFile(type=1, ticks_per_beat=PPQN, tracks=tracks, charset="utf-8")
 
+    def _feet(self, channel: int, end: int) -> list[tuple[int, int, mido.Message]]:
+        """The pedal of a channel; whoever plays the file finds it up at its end."""
+        said = [(tick, 1, _controller(channel, SUSTAIN, value)) for tick, value in self._pedals]
+        if self._pedals and self._pedals[-1][1]:
+            said.append((end, 1, _controller(channel, SUSTAIN, 0)))
+        return said
+
     def _line(self, notes: list[Sounding], channel: int) -> list[tuple[int, mido.Message]]:
         """Keys and wheel; the wheel is back in its middle before each new note."""
         said = _keys(notes)
         said += [(tick, 1, _wheel(channel, wheel)) for tick, on, wheel in self._bends if on == channel]
         said += [(tick, 1, _pressure(channel, value)) for tick, on, value in self._swells if on == channel]
+        if not self._preset.zone_size:
+            said += self._feet(channel, _tick(self._newest))
         said.sort(key=lambda item: item[:2])
         out: list[tuple[int, mido.Message]] = []
         bent = 0
@@ -207,10 +225,14 @@ def _pressure(channel: int, value: int) -> mido.Message:
     return mido.Message("aftertouch", channel=channel, value=value)
 
 
+def _controller(channel: int, control: int, value: int) -> mido.Message:
+    return mido.Message("control_change", channel=channel, control=control, value=value)
+
+
 def register(channel: int, parameter: int, value: int) -> list[mido.Message]:
     """Set a registered parameter: 0 is how far a full pitch bend reaches, 6 how large an MPE zone is."""
     words = ((101, 0), (100, parameter), (6, value), (38, 0), (101, 127), (100, 127))
-    return [mido.Message("control_change", channel=channel, control=c, value=v) for c, v in words]
+    return [_controller(channel, control, data) for control, data in words]
 
 
 def _without_overlap(presses: list[Sounding]) -> list[Sounding]:

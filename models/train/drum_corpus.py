@@ -19,7 +19,8 @@ from models.train.studio import FAMILIES, SECONDS, performances, rearranged, ren
 
 FRAMES = SECONDS * RATE // FRAME  # of one performance
 PER_SHARD = 12  # performances, each on two kits
-TIME, PRE = 320, 500  # frames of an example, those only heard before
+# Frames of an example, so many that what was heard tells of the kit; and of what is only heard before it.
+TIME, PRE = 1250, 400
 ANEW = 200  # batches after which new shards are looked for
 FLOOR = np.float32(1e-10)
 

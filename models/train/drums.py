@@ -147,7 +147,7 @@ def main() -> None:
     task.add_argument("--part", type=int, default=0)
     task.add_argument("--of", type=int, default=1)
     task = tasks.add_parser("train")
-    options(task, "drums", batch=32, plan=PLAN)
+    options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--real", type=Path, help="songs to set the thresholds by")

@@ -166,13 +166,14 @@ def hydrogen_kit(folder: Path) -> Iterator[tuple[str, Takes]]:
     """A drum kit of the Hydrogen drum machine."""
     text = (folder / "drumkit.xml").read_text(errors="replace")
     found: dict[tuple[str, str], list[np.ndarray]] = {}
+    piece_with: dict[str, str] = {}  # one sample is one piece, whatever else is called so as well
     for instrument in re.findall(r"<instrument>(.*?)</instrument>", text, re.DOTALL):
         name = re.search(r"<name>(.*?)</name>", instrument)
         title = html.unescape(name.group(1)) if name else ""
         piece = piece_of(title)
         for file in re.findall(r"<filename>(.*?)</filename>", instrument) if piece else ():
             path = folder / html.unescape(file)
-            if path.is_file():
+            if path.is_file() and piece_with.setdefault(file, piece) == piece:
                 found.setdefault((piece, title), []).append(_load(path))
     yield from _voices(found)
 

@@ -39,6 +39,32 @@ def _program(bank: str, program: int) -> Program:
     return Program(bank, TEST[bank], program, 21, 108)
 
 
+def performed(midi: mido.MidiFile) -> tuple[list[Note], Pedal, float]:
+    """Notes as fingers held them, the pedal, and how long it all lasts [s]."""
+    notes, pedal, sounding, down, now = [], [], dict[int, tuple[float, int]](), -1.0, 0.0
+    for message in midi:
+        now += message.time
+        if message.type == "control_change" and message.control == 64:
+            if message.value >= 64 and down < 0:
+                down = now
+            elif message.value < 64 and down >= 0:
+                pedal.append((down, now))
+                down = -1.0
+        elif message.type in ("note_on", "note_off"):
+            if message.note in sounding:
+                start, velocity = sounding.pop(message.note)
+                notes.append(Note(start, now, message.note, velocity))
+            if message.type == "note_on" and message.velocity:
+                sounding[message.note] = now, message.velocity
+    return notes, pedal, now
+
+
+def excerpt(notes: list[Note], pedal: Pedal, first: float) -> tuple[list[Note], Pedal]:
+    """SECONDS of a performance."""
+    cut = [n._replace(start=n.start - first, end=n.end - first) for n in notes if n.start > first + 0.1]
+    return tidy(cut, SECONDS), [(a - first, b - first) for a, b in pedal if b > first]
+
+
 class Pianists:
     """Performances of ASAP, the notes and the pedal."""
 
@@ -51,30 +77,12 @@ class Pianists:
         names = [n for n in self._names if word in n]
         while True:
             midi = mido.MidiFile(file=io.BytesIO(self._archive.read(names[rng.integers(len(names))])))
-            notes, pedal, sounding, down, now = [], [], dict[int, tuple[float, int]](), -1.0, 0.0
-            for message in midi:
-                now += message.time
-                if message.type == "control_change" and message.control == 64:
-                    if message.value >= 64 and down < 0:
-                        down = now
-                    elif message.value < 64 and down >= 0:
-                        pedal.append((down, now))
-                        down = -1.0
-                elif message.type in ("note_on", "note_off"):
-                    if message.note in sounding:
-                        start, velocity = sounding.pop(message.note)
-                        notes.append(Note(start, now, message.note, velocity))
-                    if message.type == "note_on" and message.velocity:
-                        sounding[message.note] = now, message.velocity
-            if now < SECONDS + 8:
+            notes, pedal, seconds = performed(midi)
+            if seconds < SECONDS + 8:
                 continue
-            first = rng.uniform(2, now - SECONDS - 4)
-            cut = [
-                n._replace(start=n.start - first, end=n.end - first) for n in notes if n.start > first + 0.1
-            ]
-            cut = tidy(cut, SECONDS)
+            cut, pedal = excerpt(notes, pedal, rng.uniform(2, seconds - SECONDS - 4))
             if len(cut) > 30:
-                return cut, [(a - first, b - first) for a, b in pedal if b > first]
+                return cut, pedal
 
 
 def _sound(played: Played, rng: Rng, drums: np.ndarray | None = None) -> np.ndarray:
