@@ -39,8 +39,8 @@ from dsp.kernel import kernel
 from dsp.pulse import FRAME
 from dsp.units import RATE
 
-LAYER = 96
-EACH, TURNS, BATCH = 60, 20, 256  # examples of a clip; times all are seen; at once
+LAYER = 128
+EACH, TURNS, BATCH = 60, 10, 256  # examples of a clip; times all are seen; at once
 RATE_OF_LEARNING = 2e-3
 OTHERS = (3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)  # what else beats may be times as long
 DRAWN = np.cumsum(COMMON)
