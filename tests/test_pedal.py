@@ -173,7 +173,7 @@ def test_in_silence_it_is_up() -> None:
     assert ear.said == []
     ear.play(C4, 30)
     assert [value for value, *_ in ear.said] == [1.0]
-    ear.hear(REST + 1)
+    ear.hear(REST + 5)
     assert [value for value, *_ in ear.said] == [1.0, 0.0]
 
 
