@@ -30,6 +30,7 @@ QUIET = np.float32(10**-9.5)  # power that counts as nothing
     0, 1, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20,
 )  # fmt: skip
 
+REST = 60  # frames without a note after which there is nothing to hold
 DOWN, UP = np.float32(0.6), np.float32(0.4)  # likelihoods from which the pedal is believed down, and up
 
 
@@ -58,6 +59,7 @@ class PedalState(NamedTuple):
     fresh: np.ndarray  # (memory,) the same after the newest frame
     likely: np.ndarray  # (1,) that the pedal is down
     down: np.ndarray  # (1,) int64, 1 where it was said to be
+    rested: np.ndarray  # (1,) int64, frames without a note
 
 
 def shapes(memory: int) -> dict[str, tuple[int, ...]]:
@@ -97,6 +99,7 @@ def pedal_state(weights: PedalWeights) -> PedalState:
         np.zeros(memory, np.float32),
         np.full(1, 0.5, np.float32),
         np.zeros(1, np.int64),
+        np.full(1, REST),
     )
 
 
@@ -108,6 +111,7 @@ def pedal_forget(state):
     for i in range(len(state.memory)):
         state.memory[i] = np.float32(0)
     state.down[0] = 0
+    state.rested[0] = REST
 
 
 @kernel
@@ -256,7 +260,13 @@ def pedal_look(state, power, id, sounded):
     Speaks of some 60 ms ago.  Realtime: O(pitches), no allocation.
     """
     pedal_notice(state, power, id, sounded)
-    pedal_believe(state)
+    state.rested[0] = 0 if state.x[COUNT] + state.x[BEGUN] > 0 else state.rested[0] + 1
+    if state.rested[0] >= REST:
+        for i in range(len(state.memory)):
+            state.memory[i] = np.float32(0)
+        state.likely[0] = np.float32(0)
+    else:
+        pedal_believe(state)
     if state.likely[0] >= DOWN and not state.down[0]:
         state.down[0] = 1
         return 1

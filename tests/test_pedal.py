@@ -25,6 +25,7 @@ from dsp.pedal import (
     LATE,
     LEFT,
     NEXT,
+    REST,
     PedalWeights,
     pedal_believe,
     pedal_forget,
@@ -161,6 +162,19 @@ def test_down_and_up_are_said_once_and_as_late_as_was_promised() -> None:
     assert [value for value, *_ in ear.said] == [1.0, 0.0]
     for _, time, emitted in ear.said:
         assert emitted - time == samples(40)
+
+
+def test_in_silence_it_is_up() -> None:
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes(1).items()}
+    arrays["head.b"][:] = 5.0  # believes in it whatever is heard
+    ear = Foot()
+    ear.state = ear.state._replace(pedal=pedal_state(pedal_weights(arrays)))
+    ear.hear(200)
+    assert ear.said == []
+    ear.play(C4, 30)
+    assert [value for value, *_ in ear.said] == [1.0]
+    ear.hear(REST + 5)
+    assert [value for value, *_ in ear.said] == [1.0, 0.0]
 
 
 def test_it_is_not_followed_unless_asked_for() -> None:
