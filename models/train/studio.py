@@ -227,7 +227,7 @@ def invented(piece: str, rng: np.random.Generator) -> np.ndarray:
 
 def gated(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """In a big room whose sound is cut off all at once."""
-    n, band = int(rng.uniform(0.12, 0.45) * RATE), [rng.uniform(80, 400), rng.uniform(3000, 12000)]
+    n, band = int(rng.uniform(0.12, 0.45) * RATE), [rng.uniform(80, 400), rng.uniform(3000, 16000)]
     tail = sosfilt(butter(1, band, "band", fs=RATE, output="sos"), rng.standard_normal(n))
     wet = fftconvolve(x[:4800], tail * np.exp(-rng.uniform(0, 4) * np.arange(n) / n))[:n]
     wet[-400:] *= np.linspace(1, 0, 400)
@@ -285,12 +285,12 @@ def voice(piece: str, shelf: Shelf, kit: str, rng: np.random.Generator, *, plain
     if rng.random() < 0.75:
         at, db = np.geomspace(30, 20000, 8), rng.normal(0, rng.choice([2, 4, 7]), 8)
         takes = [minimum_phase(x, db, at) for x in takes]
-    if piece in ("kick", "snare", "tom-low", "tom-mid", "tom-high") and rng.random() < 0.3:
+    if piece in ("kick", "snare", "tom-low", "tom-mid", "tom-high") and rng.random() < 0.4:
         # bright and clicky, and still no hat
         bright = butter(1, rng.uniform(1500, 6000), "high", fs=RATE, output="sos")
-        boost = 10 ** (rng.uniform(4, 18) / 20)
+        boost = 10 ** (rng.uniform(4, 24) / 20)
         takes = [x + boost * sosfilt(bright, x) for x in takes]
-    if like in ("snare", "tom-low", "tom-mid", "tom-high", "clap") and rng.random() < 0.2:
+    if like in ("kick", "snare", "tom-low", "tom-mid", "tom-high", "clap") and rng.random() < 0.25:
         takes = [gated(x, rng) for x in takes]
     elif rng.random() < 0.3:
         hold = rng.uniform(0.05, 0.3) * RATE
