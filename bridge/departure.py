@@ -310,8 +310,10 @@ def _register(state, box, now, channel, register, value):
 def announce_range(state, box, now):
     """Tell the synthesiser how far a bend reaches, and of the zone: RPN 0 on the channels of notes, RPN 6."""
     p = state.params[0]
-    if state.zone.size[0]:
+    if state.zone.size[0] or state.zone.told[0]:  # a zone of none ends it
         _register(state, box, now, 0, CONFIGURATION, state.zone.size[0])
+    state.zone.told[0] = state.zone.size[0]
+    if state.zone.size[0]:
         for channel in range(1, state.zone.size[0] + 1):
             _register(state, box, now, channel, 0, int(p.bend_range))
         return

@@ -19,6 +19,7 @@ CONFIGURATION = 6  # registered parameter: how many members the zone has
 
 class Zone(NamedTuple):
     size: np.ndarray  # (1,) int64, members; 0 where there is no zone
+    told: np.ndarray  # (1,) int64, members that the synthesiser was told of
     holder: np.ndarray  # (CHANNELS,) int64, id of the note each channel was taken for, 0 where it is free
     turn: np.ndarray  # (CHANNELS,) int64, when each was last taken or let go
     turns: np.ndarray  # (1,) int64
@@ -26,7 +27,7 @@ class Zone(NamedTuple):
 
 def zone(members: int) -> Zone:
     """A zone of so many members that holds no note."""
-    return Zone(np.array([members]), *(np.zeros(n, np.int64) for n in (CHANNELS, CHANNELS, 1)))
+    return Zone(np.array([members]), *(np.zeros(n, np.int64) for n in (1, CHANNELS, CHANNELS, 1)))
 
 
 @kernel

@@ -7,7 +7,7 @@ import mido
 import numpy as np
 import pytest
 
-from bridge.departure import announce_range, depart_step
+from bridge.departure import announce_range, depart_step, departure_adopt
 from bridge.errors import PresetError
 from bridge.preset import load
 from bridge.sinks.smf import SmfSink
@@ -81,6 +81,20 @@ def test_the_zone_and_the_reach_of_its_bends_are_announced() -> None:
     depart_step(state, said(NOTE_ON, 60, 1000), box)
     depart_step(state, wheel, box)
     assert int(box.ring.data[int(box.ring.counts[0]) - 1]["data2"]) == 127  # 48 semitones are all it has
+
+
+def test_a_zone_that_is_left_is_ended() -> None:
+    state, box = leaving(*MANY)
+    announce_range(state, box, 0)
+    left(box)
+    departure_adopt(state, load("piano"))
+    announce_range(state, box, 0)
+    began = int(box.ring.counts[0]) - 12
+    told = [(int(m["status"]), int(m["data1"]), int(m["data2"])) for m in box.ring.data[began : began + 3]]
+    assert told == [(0xB0, 101, 0), (0xB0, 100, 6), (0xB0, 6, 0)]
+    left(box)
+    announce_range(state, box, 0)
+    assert len(left(box)) == 6  # once is enough: the reach of bends alone
 
 
 def test_a_preset_without_room_for_a_zone_says_which_channel_is_in_the_way() -> None:
