@@ -91,6 +91,7 @@ train-beat: setup
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.beatnet render $(DATA) $(BEATS) --part {}
 	$(BIN)/python -m models.train.beatnet train $(BEATS) --device $(DEVICE)
+	$(BIN)/python -m models.train.beatnet fold $(BEATS)
 	$(BIN)/python -m models.train.beatnet export $(BEATS)
 
 HARMONY ?= build/harmony

@@ -22,7 +22,7 @@ class NoteSettings:
     decision_ms: float = number(45, 10, 120, "ms", "how long after its start a note is decided at the latest")
     sensitivity: float = number(0.5, 0, 1, "", "0 hears only clear notes, 1 hears everything")
     early: bool = switch(False, "of many lines, say a note as soon as it is sure, before its decision")
-    repitch: bool = switch(True, "of one line, take a note back within 20 ms where its pitch was wrong")
+    repitch: bool = switch(False, "of one line, take a note back within 20 ms where its pitch was wrong")
     bend: bool = switch(
         True, "follow vibrato and glides with pitch bend; of many lines, where expression is on"
     )

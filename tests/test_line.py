@@ -285,19 +285,20 @@ def mistaken(wrong: float = 45.0, right: float = 52.0, ms: float = 20.0) -> np.n
 
 
 def test_a_note_of_the_wrong_pitch_is_taken_back_soon() -> None:
-    events = heard(mistaken(), NoteSettings(decision_ms=80))
+    events = heard(mistaken(), NoteSettings(decision_ms=80, repitch=True))
     wrong, right = kind(events, NOTE_ON)
     assert (wrong["number"], right["number"]) == (45, 52)
     assert right["ref"] == wrong["id"] and right["time"] == wrong["time"]
     assert 0 < right["emitted"] - wrong["emitted"] <= samples(20)
     assert right["value"] >= wrong["value"]
-    both = heard(mistaken(), NoteSettings(decision_ms=80, repitch=False))
+    both = heard(mistaken(), NoteSettings(decision_ms=80))
     assert not kind(both, NOTE_ON)["ref"].any()
 
 
 def test_what_is_taken_back_leaves_a_fast_run_whole() -> None:
     f0 = np.concatenate([np.full(round(0.075 * RATE), hz(note)) for note in (60, 62, 64, 65, 67, 69)])
-    notes = kind(heard(np.concatenate([silence(0.2), saw(f0, len(f0) / RATE), silence(0.3)])), NOTE_ON)
+    run = np.concatenate([silence(0.2), saw(f0, len(f0) / RATE), silence(0.3)])
+    notes = kind(heard(run, NoteSettings(repitch=True)), NOTE_ON)
     kept = notes[~np.isin(notes["id"], notes["ref"])]
     assert kept["number"].tolist() == [60, 62, 64, 65, 67, 69]
     assert (np.diff(kept["time"]) > samples(50)).all()
