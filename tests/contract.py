@@ -14,6 +14,7 @@ from numba import njit
 from dsp.events import BEAT, EVENT
 from dsp.stage import Spec
 
+DEEP = 32  # frames of an allocation's origin
 # What compiled code must not be able to reach: an allocator, the GIL, Python's error reporting.
 # A raise of its own leaves a pickled exception behind, which is how we know it has none.
 FORBIDDEN = re.compile(
@@ -126,16 +127,17 @@ def verify_contract(
         stage.process(*blocks, out=out)
 
     def kept(calls: int) -> int:
-        tracemalloc.start()
-        base = tracemalloc.get_traced_memory()[0]
+        tracemalloc.start(DEEP)
         for _ in range(calls):
             stage.process(*blocks, out=out)
-        grown = tracemalloc.get_traced_memory()[0] - base
+        snapshot = tracemalloc.take_snapshot()
         tracemalloc.stop()
-        return grown
+        return len(snapshot.filter_traces([from_here]).traces)
 
-    # The smallest object kept a call would be 400 times 16 bytes more; what another thread keeps is not always.
+    # Only what was allocated below this function: other threads may keep what they like.
+    from_here = tracemalloc.Filter(True, __file__, all_frames=True)
+    # One thing kept a call would be 400 more; how many the interpreter keeps at hand does not grow with the calls.
     more = [kept(600) - kept(200) for _ in range(3)]
-    assert min(more) < 400 * 16, f"process kept {more} bytes in 400 calls"
+    assert min(more) < 200, f"process kept {more} things in 400 calls"
     stage.reset()
     return whole

@@ -76,6 +76,20 @@ def test_spectrum_keeps_the_contract() -> None:
     assert levels.shape == (len(x), BANDS) and np.isfinite(levels).all()
 
 
+def test_a_stage_that_keeps_one_thing_a_call_breaks_its_contract() -> None:
+    class Keeps(Spectrum):
+        def __init__(self) -> None:
+            self.things: list[object] = []
+
+        def process(self, *xs: np.ndarray, out: np.ndarray) -> int:
+            self.things.append(object())
+            return super().process(*xs, out=out)
+
+    x = hops(np.random.default_rng(3).uniform(-1, 1, 200 * HOP))
+    with pytest.raises(AssertionError, match="things in 400 calls"):
+        verify_contract(Keeps, x, Spec(hop=HOP, shape=(HOP,)), [1, 50])
+
+
 def test_kernels_of_the_spectrum_allocate_nothing() -> None:
     stage = Spectrum()
     stage.prepare(Spec(hop=HOP, shape=(HOP,)))
