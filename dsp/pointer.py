@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dsp.fold import BETWEEN, HALF, OTHER, RIGHT, TWICE
 from dsp.kernel import kernel
 from dsp.pulse import FRAME
 from dsp.units import RATE
@@ -268,11 +269,10 @@ def pointer_weigh(state, length, ahead, kinds, places):
     ----------
     state : PointerState
     length, ahead : float
-    kinds : array, shape (5,)
-        What each is times as likely for: these beats; those between them; every
-        other; twice as many; anything else.
-    places : array, shape (4,)
-        And the last of these beats for being each of four.
+    kinds : array, shape (READINGS,)
+        How many times as likely each of `dsp.fold`'s readings of these beats is.
+    places : array, shape (BEATS,)
+        And each place in the bar of the last of them.
     """
     likely, first = state.likely[state.turn[0]], state.first
     total = np.float32(0)
@@ -283,14 +283,14 @@ def pointer_weigh(state, length, ahead, kinds, places):
             away = abs(beats - k - ahead)
             away = min(away, abs(beats - away)) / beats
             if abs(octaves) < ALIKE:
-                kind = 0 if away < 0.25 else 1
+                kind = RIGHT if away < 0.25 else BETWEEN
             elif abs(octaves - 1) < ALIKE:
-                kind = 2
+                kind = TWICE
             elif abs(octaves + 1) < ALIKE:
-                kind = 3
+                kind = HALF
             else:
-                kind = 4
-            weight, right, row = kinds[kind] * state.scale[0], kind == 0, 0
+                kind = OTHER
+            weight, right, row = kinds[kind] * state.scale[0], kind == RIGHT, 0
             for m in range(len(METRES)):
                 for place in range(METRES[m]):
                     by_place = np.float32(1)

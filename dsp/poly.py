@@ -244,7 +244,7 @@ def _express(state, power, now, out, n):
 
 
 @kernel
-def _step_on(state, now, down, out, n):
+def _say_pedal(state, now, down, out, n):
     """Say that the pedal went down or up."""
     time, sure = max(now - state.params[0].decision, 0), state.pedal.likely[0]
     value = np.float32(1) if down else np.float32(0)
@@ -258,9 +258,9 @@ def _pedal(state, power, now, out, n):
     pedal = state.pedal
     if state.params[0].pedal:
         moved = pedal_look(pedal, power, state.id, state.sounded[(state.clock[1] - 1) % PAST])
-        return _step_on(state, now, moved > 0, out, n) if moved else n
+        return _say_pedal(state, now, moved > 0, out, n) if moved else n
     if pedal.down[0]:
-        n = _step_on(state, now, False, out, n)
+        n = _say_pedal(state, now, False, out, n)
     pedal_forget(pedal)
     return n
 
@@ -329,7 +329,7 @@ def _silence(state, now, out, n):
     if state.pedal.down[0]:
         if n == most:
             return n
-        n = _step_on(state, now, False, out, n)
+        n = _say_pedal(state, now, False, out, n)
     pedal_forget(state.pedal)
     state.asleep[0] = 1
     return n

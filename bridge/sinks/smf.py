@@ -147,7 +147,7 @@ class SmfSink:
         head.append((0, mido.MetaMessage("time_signature", numerator=4, denominator=4)))
         if self._preset.zone_size:
             head += [(0, m) for m in register(0, CONFIGURATION, self._preset.zone_size)]
-            head += [(tick, message) for tick, _, message in self._feet(0, now)]
+            head += [(tick, message) for tick, _, message in self._sustain(0, now)]
         tracks = [_track(head, now)]
         for channel in sorted({on.channel for on in notes}):
             own = [on for on in notes if on.channel == channel]
@@ -164,7 +164,7 @@ class SmfSink:
             tracks.append(_track([(0, _named("drums")), *((t, m) for t, _, m in hits)], now))
         return mido.MidiFile(type=1, ticks_per_beat=PPQN, tracks=tracks, charset="utf-8")
 
-    def _feet(self, channel: int, end: int) -> list[tuple[int, int, mido.Message]]:
+    def _sustain(self, channel: int, end: int) -> list[tuple[int, int, mido.Message]]:
         """The pedal of a channel; whoever plays the file finds it up at its end."""
         said = [(tick, 1, _controller(channel, SUSTAIN, value)) for tick, value in self._pedals]
         if self._pedals and self._pedals[-1][1]:
@@ -177,7 +177,7 @@ class SmfSink:
         said += [(tick, 1, _wheel(channel, wheel)) for tick, on, wheel in self._bends if on == channel]
         said += [(tick, 1, _pressure(channel, value)) for tick, on, value in self._swells if on == channel]
         if not self._preset.zone_size:
-            said += self._feet(channel, _tick(self._newest))
+            said += self._sustain(channel, _tick(self._newest))
         said.sort(key=lambda item: item[:2])
         out: list[tuple[int, mido.Message]] = []
         bent = 0

@@ -191,7 +191,7 @@ def train(work: Path) -> None:
 def export(work: Path) -> None:
     """Write `models/weights/pedal.npz`, a golden pair and their sums."""
     net = PedalNet()
-    net.load_state_dict(torch.load(work / "pedal.pt"))
+    net.load_state_dict(torch.load(work / "pedal.pt", weights_only=True))
     names = {"w_ih": "memory.weight_ih_l0", "b_ih": "memory.bias_ih_l0"}
     names |= {"w_hh": "memory.weight_hh_l0", "b_hh": "memory.bias_hh_l0"}
     names |= {"head.w": "head.weight", "head.b": "head.bias"}

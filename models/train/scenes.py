@@ -217,7 +217,7 @@ class Composer:
             dry += x
             wet += 10 ** (rng.uniform(-12, 0) / 20) * x
             notes += held(part.notes, part.pedal)
-        if len(drums) and np.abs(dry).max() > 0:
+        if len(drums) and np.abs(dry).max() > 0 and np.abs(drums).max() > 0:
             drums = drums * np.sqrt(np.mean(dry**2) / np.mean(drums**2)) * 10 ** (rng.uniform(-10, 5) / 20)
             dry, wet = dry + drums, wet + 0.2 * drums
         return mastered(dry, wet, rng), truth_of(notes)
