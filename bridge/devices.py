@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge.jack import AUDIO, IS_INPUT, IS_OUTPUT, IS_PHYSICAL, MIDI, Client, library
+from bridge.jack.client import AUDIO, IS_INPUT, IS_OUTPUT, IS_PHYSICAL, MIDI, Client, library
 
 # Inputs that are another program's output.
 LOOPBACK = re.compile(
@@ -190,7 +190,7 @@ def _opens_at(rate: int, row: dict) -> bool:
 
 def look_at_midi() -> tuple[MidiPort, ...]:
     """MIDI ports of every system that answers, but for those we opened to look."""
-    from bridge import rtports
+    from bridge.midi import rtports
 
     return tuple(
         MidiPort(name, api, use)

@@ -7,7 +7,6 @@ import numpy as np
 
 from bridge import realtime
 from bridge.closing import Closing
-from bridge.departure import decision, departure, departure_adopt
 from bridge.hearing import BAD, HEARD, adopt, hearing, room
 from bridge.kit.teacher import pads_of
 from bridge.loop import (
@@ -30,8 +29,9 @@ from bridge.loop import (
     Listening,
     listen,
 )
+from bridge.midi.departure import decision, departure, departure_adopt
+from bridge.midi.outbox import CONSTANT, NANOSECONDS, Outbox
 from bridge.native import SEMAPHORE_BYTES, open_semaphore, post_semaphore
-from bridge.outbox import CONSTANT, NANOSECONDS, Outbox
 from bridge.preset import Preset
 from bridge.ring import LOST, READ, WRITTEN, Ring, ring, ring_read, ring_write
 from bridge.sources.base import DONE, PERIOD

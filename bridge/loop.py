@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.clock import clock_step
-from bridge.departure import Departure, announce_range, depart_step
 from bridge.hearing import HEARD, Hearing, hear_step
+from bridge.midi.clock import clock_step
+from bridge.midi.departure import Departure, announce_range, depart_step
+from bridge.midi.outbox import FRAMES, Outbox
 from bridge.native import acquire, nap, now_ns, post, release, wait
-from bridge.outbox import FRAMES, Outbox
 from bridge.ring import READ, Ring, ring_read, ring_ready, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, OFFSET, PATIENCE, PERIOD
 from dsp import tones

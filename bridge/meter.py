@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A DAW stand-in: plays bursts of noise into earwire and stamps the MIDI that comes back, in JACK frames.
 
-Import only after `bridge.jack.library` has loaded libjack.
+Import only after `bridge.jack.client.library` has loaded libjack.
 """
 
 import time
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numba import carray, cfunc, types
 
-from bridge import jack
 from bridge.errors import JackError
+from bridge.jack import client as jack
 from bridge.native import load_acquire, pointer, release
 
 _u32, _ptr = types.uint32, types.uintp

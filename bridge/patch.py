@@ -83,8 +83,8 @@ def open_source(spec: str, preset: Preset, name: str) -> Opened:
 
 def _open_default(preset: Preset, name: str) -> Opened:
     """JACK where a server runs, else the default input."""
-    from bridge import jack
     from bridge.devices import jack_servers, other_servers
+    from bridge.jack import client as jack
 
     if jack.running():
         return open_source("jack", preset, name)
@@ -98,7 +98,7 @@ def _open_default(preset: Preset, name: str) -> Opened:
 
 def unmatched(source: str, midi: str) -> list[str]:
     """What to tell about port patterns of `source` and `midi` that no JACK port fits, a line each."""
-    from bridge import jack
+    from bridge.jack import client as jack
 
     wanted = [
         (option, pattern, type_, flag)
@@ -175,7 +175,7 @@ def open_port(spec: str, source_spec: str, name: str) -> tuple[Any, bool]:
                 "Windows has no virtual MIDI ports of its own",
                 hint="install loopMIDI, add a port there, and run with --midi and its name; or --midi none",
             )
-    from bridge.midi import MidiPort, NoMidi
+    from bridge.midi.port import MidiPort, NoMidi
 
     kind, _, rest = spec.partition(":")
     if spec == "none":

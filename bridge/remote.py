@@ -107,7 +107,7 @@ class MidiRemote:
     def __init__(
         self, name: str, drum_notes: Mapping[str, int], commands: Commands, tap_note: int = 0
     ) -> None:
-        from bridge import rtports
+        from bridge.midi import rtports
 
         self._labels = {note: label for label, note in reversed(list(drum_notes.items()))}
         self._commands, self._tap = commands, tap_note

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from bridge.conductor import REQUESTS, Conductor
-from bridge.departure import declared
 from bridge.engine import Engine
 from bridge.errors import KitError, PresetError
 from bridge.kit.teacher import Teacher
 from bridge.loop import NS_PATH, SLACK
 from bridge.messages import family_of, labels_of
+from bridge.midi.departure import declared
+from bridge.midi.outbox import FRAMES, NANOSECONDS, UPSTREAM
 from bridge.native import clock_ns, wait_semaphore
-from bridge.outbox import FRAMES, NANOSECONDS, UPSTREAM
 from bridge.preset import Preset, load
 from bridge.sinks import Sink
 from bridge.slow import SlowLane, SlowThread, stages
@@ -230,7 +230,7 @@ class Session:
 
     def _await_departure(self) -> None:
         """Let what is already on its way leave before the port closes."""
-        from bridge.outbox import LENGTH
+        from bridge.midi.outbox import LENGTH
 
         deadline = time.monotonic() + 3.0
         words = self.port.box.words

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bridge.closing import Closing
-from bridge.departure import declared
 from bridge.errors import AudioFileError
 from bridge.hearing import BAD, BLOCK, HEARD, hear_step, hearing, room
 from bridge.kit.teacher import Teacher, pads_of
+from bridge.midi.departure import declared
 from bridge.patch import take_of
 from bridge.preset import Preset
 from bridge.slow import SlowLane, stages

@@ -9,9 +9,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from bridge.departure import declared
 from bridge.keys import Keys
 from bridge.messages import labels_of
+from bridge.midi.departure import declared
 from bridge.native import clock_ns
 from bridge.run import Session
 from dsp.events import BEND, DRUM, NOTE_OFF, NOTE_ON, ONSET

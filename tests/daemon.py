@@ -68,7 +68,7 @@ class Daemon:
     def keeper(self):
         """Process that keeps the MIDI port."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next((int(pid) for pid in children if b"bridge.keeper" in command_line(pid)), 0)
+        return next((int(pid) for pid in children if b"bridge.midi.keeper" in command_line(pid)), 0)
 
     @property
     def memory(self):
@@ -97,7 +97,7 @@ def command_line(pid):
 @contextlib.contextmanager
 def meter_on(one, midi=True):
     """The meter, connected to a daemon."""
-    from bridge.jack import library
+    from bridge.jack.client import library
 
     library()
     from bridge.meter import Meter

@@ -161,7 +161,7 @@ def test_a_file_without_the_word_file_is_recognised(tmp_path, capsys):
     ],
 )
 def test_with_nothing_to_hear_jack_is_named_too(servers, hint, monkeypatch):
-    monkeypatch.setattr("bridge.jack.running", lambda: False)
+    monkeypatch.setattr("bridge.jack.client.running", lambda: False)
     monkeypatch.setattr("bridge.devices.jack_servers", lambda: servers)
     monkeypatch.setattr("bridge.sources.device.DeviceSource", raising(DeviceError("no input", "plug one in")))
     with pytest.raises(DeviceError) as raised:

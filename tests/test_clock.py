@@ -6,11 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from bridge.clock import CONTINUE, POSITION, START, STOP, TICK, ClockSettings, clock_state, clock_step
-from bridge.departure import CLOCK
 from bridge.engine import Engine
-from bridge.midi import NoMidi
-from bridge.outbox import BYTES, FRAMES, MESSAGE, PANIC, collect, deliver, outbox
+from bridge.midi.clock import CONTINUE, POSITION, START, STOP, TICK, ClockSettings, clock_state, clock_step
+from bridge.midi.departure import CLOCK
+from bridge.midi.outbox import BYTES, FRAMES, MESSAGE, PANIC, collect, deliver, outbox
+from bridge.midi.port import NoMidi
 from bridge.preset import load
 from bridge.ring import ring_write
 from bridge.sources.base import OFFSET, PERIOD, feed

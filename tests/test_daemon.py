@@ -212,7 +212,7 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(daemon):
 
 
 def test_a_named_port_that_goes_and_comes_back_is_waited_for(jack_server, daemon):
-    from bridge.jack import library
+    from bridge.jack.client import library
 
     library()
     from bridge.meter import Meter

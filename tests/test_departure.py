@@ -7,9 +7,9 @@ from typing import Any
 import mido
 import numpy as np
 
-from bridge.departure import Departure, announce_range, depart_step, departure, departure_adopt
 from bridge.evaluate.said import notes_said
-from bridge.outbox import BYTES, LENGTH, Outbox, collect, outbox
+from bridge.midi.departure import Departure, announce_range, depart_step, departure, departure_adopt
+from bridge.midi.outbox import BYTES, LENGTH, Outbox, collect, outbox
 from bridge.preset import load
 from bridge.sinks.smf import SmfSink
 from dsp.events import BEND, EVENT, NOTE_OFF, NOTE_ON

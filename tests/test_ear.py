@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.departure import decision
 from bridge.hearing import adopt, hear_step, hearing, room
+from bridge.midi.departure import decision
 from bridge.preset import load, shipped
 from bridge.transcribe import transcribe
 from dsp.events import KINDS, NOTE_OFF, NOTE_ON

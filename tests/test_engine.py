@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
-from bridge.departure import decision
 from bridge.engine import Engine
-from bridge.midi import NoMidi
+from bridge.midi.departure import decision
+from bridge.midi.outbox import BYTES, CONSTANT, FRAMES, LENGTH, NANOSECONDS, collect, deliver, outbox
+from bridge.midi.outbox import MESSAGE as MESSAGES
+from bridge.midi.port import NoMidi
 from bridge.native import post_semaphore
-from bridge.outbox import BYTES, CONSTANT, FRAMES, LENGTH, NANOSECONDS, collect, deliver, outbox
-from bridge.outbox import MESSAGE as MESSAGES
 from bridge.preset import load
 from bridge.ring import ring_write
 from bridge.sources.base import NS_OFFSET, OFFSET, PATIENCE, PERIOD, feed

@@ -11,11 +11,11 @@ import pytest
 from numba import cfunc, njit
 from numba.core.errors import NumbaError
 
-from bridge import jack
 from bridge.engine import Engine
 from bridge.hearing import hear_step, hearing, room
+from bridge.jack import client as jack
 from bridge.loop import listen
-from bridge.midi import NoMidi
+from bridge.midi.port import NoMidi
 from bridge.preset import load
 from bridge.sources import device
 from bridge.sources.base import feed
@@ -34,9 +34,10 @@ def _compile_all():
 def _callbacks():
     found = [device.on_block]
     if jack.library() is not None:
-        from bridge import jack_native, meter
+        from bridge import meter
+        from bridge.jack import callbacks
 
-        found += [value for value in vars(jack_native).values() if hasattr(value, "address")]
+        found += [value for value in vars(callbacks).values() if hasattr(value, "address")]
         found.append(meter.on_process)
     return found
 

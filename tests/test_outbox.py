@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from bridge.outbox import (
+from bridge.midi.outbox import (
     BYTES,
     FRAMES,
     LATE,

@@ -8,8 +8,8 @@ import mido
 import numpy as np
 import pytest
 
-from bridge.departure import declared, depart_step
-from bridge.outbox import HELD, LENGTH, MESSAGE, PANIC, PANIC_DONE, SUSTAIN, collect, deliver
+from bridge.midi.departure import declared, depart_step
+from bridge.midi.outbox import HELD, LENGTH, MESSAGE, PANIC, PANIC_DONE, SUSTAIN, collect, deliver
 from bridge.preset import load
 from bridge.sinks.smf import SmfSink
 from dsp.events import NOTE_OFF, NOTE_ON, PEDAL

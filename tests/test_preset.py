@@ -17,7 +17,7 @@ from bridge import preset as presets
 from bridge.errors import EarwireError, PresetError
 from bridge.preset import Preset, load, note_number, osc_target
 from bridge.preset.reader import Origin, Reader
-from bridge.toml_lines import key_lines
+from bridge.preset.toml_lines import key_lines
 from dsp.events import LABELS
 from tests.conftest import ROOT, environment
 

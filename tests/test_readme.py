@@ -14,9 +14,9 @@ import pytest
 
 from bridge import preset as presets
 from bridge.cli import main as cli
-from bridge.departure import declared
 from bridge.errors import EarwireError
 from bridge.messages import TABLE, osc, read
+from bridge.midi.departure import declared
 from bridge.preset import load
 from bridge.remote import TAKEN, OscRemote
 from bridge.sinks.osc import message

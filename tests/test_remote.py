@@ -127,7 +127,7 @@ def test_a_pad_corrects_the_last_hit(monkeypatch):
         taken.update(name=name, virtual=virtual, callback=callback)
         return Port()
 
-    monkeypatch.setattr("bridge.rtports.open_input", open_input)
+    monkeypatch.setattr("bridge.midi.rtports.open_input", open_input)
     remote = MidiRemote("Pad Kontrol", preset.drum_notes, commands)
     assert (taken["name"], taken["virtual"]) == ("Pad Kontrol", False)
     silent = ([0x90, 60, 0], [0x80, 60, 64], [0x90, 127, 90], [0xF8], [], [0xB0, 60, 64])

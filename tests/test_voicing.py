@@ -7,11 +7,11 @@ import mido
 import numpy as np
 import pytest
 
-from bridge.departure import CLOCK, depart_step, departure, departure_adopt
-from bridge.outbox import BYTES, FRAMES, MESSAGE, collect, deliver, outbox
+from bridge.midi.departure import CLOCK, depart_step, departure, departure_adopt
+from bridge.midi.outbox import BYTES, FRAMES, MESSAGE, collect, deliver, outbox
+from bridge.midi.voicing import BASS, LOWEST, voicing, voicings
 from bridge.preset import Preset, load
 from bridge.sinks.smf import SmfSink
-from bridge.voicing import BASS, LOWEST, voicing, voicings
 from dsp.events import CHORD, CHORDS, DEGREES, EVENT, NO_CHORD, QUALITIES, TONICS
 from dsp.units import RATE
 

@@ -7,11 +7,11 @@ import mido
 import numpy as np
 import pytest
 
-from bridge.departure import announce_range, depart_step, departure_adopt
 from bridge.errors import PresetError
+from bridge.midi.departure import announce_range, depart_step, departure_adopt
+from bridge.midi.zone import zone, zone_free, zone_of, zone_take
 from bridge.preset import load
 from bridge.sinks.smf import SmfSink
-from bridge.zone import zone, zone_free, zone_of, zone_take
 from dsp.events import BEND, NOTE_OFF, NOTE_ON, PRESSURE
 from tests.test_departure import leaving, left, said
 

@@ -111,7 +111,8 @@ def latency(args: argparse.Namespace) -> dict[str, Any]:
     """Latency from sound to MIDI byte, through the ports a user would use."""
     import numpy as np
 
-    from bridge import jack, realtime
+    from bridge import realtime
+    from bridge.jack import client as jack
 
     if not jack.running():
         raise JackError(

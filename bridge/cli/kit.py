@@ -163,7 +163,7 @@ def _lesson(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
 
 def _session(args: argparse.Namespace, preset: Any) -> Any:
     """A session that listens and sends nothing."""
-    from bridge.midi import NoMidi
+    from bridge.midi.port import NoMidi
     from bridge.patch import open_source
     from bridge.run import Session
     from bridge.warm import ENGINE, JACK, compiling

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bridge import toml_lines
 from bridge.errors import PresetError
+from bridge.preset import toml_lines
 from bridge.preset.reader import Origin, Reader, dotted, nearest, show
 from bridge.preset.settings import Preset
 

@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bridge import toml_lines
 from bridge.errors import KitError, PresetError
 from bridge.kit import pages
+from bridge.preset import toml_lines
 from bridge.preset.settings import Channels, PluginSettings, Preset, notes_of
 
 MAX_TEXT = 400  # longest name, description or path [characters]

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bridge.clock import ClockSettings
+from bridge.midi.clock import ClockSettings
 from dsp.beat import BeatSettings
 from dsp.events import LABELS
 from dsp.hits import DrumSettings

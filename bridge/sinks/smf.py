@@ -10,11 +10,11 @@ import numpy as np
 
 from bridge.errors import MidiError
 from bridge.messages import labels_of, number, velocity_byte
-from bridge.outbox import SUSTAIN
+from bridge.midi.outbox import SUSTAIN
+from bridge.midi.voicing import CHORD_VELOCITY, voicing
+from bridge.midi.zone import CONFIGURATION, zone, zone_free, zone_take
 from bridge.preset import Preset
 from bridge.sinks import Say, say_on_stderr
-from bridge.voicing import CHORD_VELOCITY, voicing
-from bridge.zone import CONFIGURATION, zone, zone_free, zone_take
 from dsp.events import BEND, CHORD, DRUM, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.units import RATE, samples
 

@@ -9,8 +9,8 @@ from numba import carray, cfunc, types
 
 from bridge.devices import LOOPBACK
 from bridge.errors import DeviceError
+from bridge.midi.outbox import NANOSECONDS
 from bridge.native import now_ns, release
-from bridge.outbox import NANOSECONDS
 from bridge.preset import Channels
 from bridge.ring import LOST, READ, WRITTEN
 from bridge.sources.base import (

@@ -3,9 +3,9 @@
 
 import time
 
-from bridge import jack
 from bridge.errors import DeviceError
-from bridge.outbox import FRAMES
+from bridge.jack import client as jack
+from bridge.midi.outbox import FRAMES
 from bridge.sources import base
 
 REOPEN = 0.5  # between two looks for a server that has gone [s]
@@ -29,9 +29,9 @@ class JackSource:
 
     def __init__(self, name: str, pattern: str = "") -> None:
         client = jack.Client.open(name)
-        from bridge import jack_native as native  # names libjack, so only now
+        from bridge.jack import callbacks  # names libjack, so only now
 
-        self._native, self._name, self._pattern = native, name, pattern
+        self._callbacks, self._name, self._pattern = callbacks, name, pattern
         self.feed = base.feed()
         self.rate = client.rate
         self.upstream = 0, 0  # least and most frames that the sound was late already
@@ -49,7 +49,7 @@ class JackSource:
         return client.ports("", jack.AUDIO, jack.IS_OUTPUT | jack.IS_PHYSICAL)[:1]
 
     def _prepare(self, client: jack.Client) -> None:
-        native, control = self._native, self.feed.control
+        callbacks, control = self._callbacks, self.feed.control
         if client.rate != self.rate:
             raise DeviceError(
                 f"the JACK server came back at {client.rate} Hz, it was {self.rate} Hz",
@@ -67,11 +67,11 @@ class JackSource:
             self._handles.append(handle)
         self.ports = [f"{client.name}:in_{k + 1}" for k in range(self._ports)]
         argument = control.ctypes.data
-        client.callback("process", native.on_audio.address, argument)
-        client.callback("buffer_size", native.on_buffer_size.address, argument)
-        client.callback("xrun", native.on_xrun.address, argument)
-        client.callback("freewheel", native.on_freewheel.address, argument)
-        client.callback("shutdown", native.on_shutdown.address, argument)
+        client.callback("process", callbacks.on_audio.address, argument)
+        client.callback("buffer_size", callbacks.on_buffer_size.address, argument)
+        client.callback("xrun", callbacks.on_xrun.address, argument)
+        client.callback("freewheel", callbacks.on_freewheel.address, argument)
+        client.callback("shutdown", callbacks.on_shutdown.address, argument)
 
     @property
     def priority(self) -> int:

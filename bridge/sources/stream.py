@@ -10,8 +10,8 @@ from itertools import chain
 import numpy as np
 
 from bridge.errors import EarwireError
+from bridge.midi.outbox import NANOSECONDS
 from bridge.native import clock_ns, post_semaphore
-from bridge.outbox import NANOSECONDS
 from bridge.ring import READ, WRITTEN, ring_write
 from bridge.sources.base import DONE, NS_OFFSET, PERIOD, feed
 

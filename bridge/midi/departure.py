@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.clock import ClockState, clock_params, clock_state
 from bridge.kit.pages import FREE_NOTE
 from bridge.messages import labels_of
-from bridge.outbox import CONTROL, FRAMES, MESSAGE, SUSTAIN, TAKE_BACK, send
+from bridge.midi.clock import ClockState, clock_params, clock_state
+from bridge.midi.outbox import CONTROL, FRAMES, MESSAGE, SUSTAIN, TAKE_BACK, send
+from bridge.midi.voicing import CHORD_VELOCITY, VOICES, voicings
+from bridge.midi.zone import CONFIGURATION, Zone, zone, zone_free, zone_of, zone_take
 from bridge.preset import Preset
-from bridge.voicing import CHORD_VELOCITY, VOICES, voicings
-from bridge.zone import CONFIGURATION, Zone, zone, zone_free, zone_of, zone_take
 from dsp.events import BEND, CHORD, DRUM, LABELS, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.hits import REFINE_MS
 from dsp.kernel import kernel

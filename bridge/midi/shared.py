@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.midi.outbox import BYTES, Outbox, outbox
 from bridge.native import SEMAPHORE_BYTES, open_semaphore
-from bridge.outbox import BYTES, Outbox, outbox
 
 SIZE = BYTES + SEMAPHORE_BYTES
 

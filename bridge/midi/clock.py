@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bridge.outbox import FRAMES, MESSAGE, send
+from bridge.midi.outbox import FRAMES, MESSAGE, send
 from dsp.events import BEAT
 from dsp.kernel import kernel
 from dsp.settings import number, switch

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The callbacks that JACK calls: native code that neither allocates, locks nor enters Python.
 
-Import only after `bridge.jack.library` has loaded libjack: a name that does
+Import only after `bridge.jack.client.library` has loaded libjack: a name that does
 not resolve here would crash the process.
 """
 
 import numpy as np
 from numba import carray, cfunc, types
 
-from bridge.native import acquire, nap, now_ns, pointer, release
-from bridge.outbox import (
+from bridge.midi.outbox import (
     CONSTANT,
     MESSAGE,
     PANIC,
@@ -22,6 +21,7 @@ from bridge.outbox import (
     deliver,
     length_of,
 )
+from bridge.native import acquire, nap, now_ns, pointer, release
 from bridge.ring import LOST, READ, WRITTEN, Ring
 from bridge.sources.base import (
     BLOCKS,

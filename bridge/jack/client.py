@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """libjack through ctypes: what is called outside the process callback.
 
-Opens clients only; what runs inside a callback is in `bridge.jack_native`,
+Opens clients only; what runs inside a callback is in `bridge.jack.callbacks`,
 which must be imported only after `library` has loaded libjack.
 """
 

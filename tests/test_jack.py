@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from bridge import jack
+from bridge.jack import client as jack
 from bridge.ring import LOST, READ, WRITTEN, ring_read
 from bridge.sources.base import BLOCKS, EXPECTED, JUMP_SAMPLES, JUMPS, OFFSET, feed
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.jack
 def fill():
     """Hands blocks over as the callback does: ``fill(start, n)``, each block of ones."""
     assert jack.library() is not None
-    from bridge.jack_native import fill_gap
+    from bridge.jack.callbacks import fill_gap
     from bridge.ring import ring_write
 
     class Stream:

@@ -22,8 +22,7 @@ import numpy as np
 
 from bridge import realtime
 from bridge.errors import EarwireError, MidiError
-from bridge.native import clock_ns, post_semaphore, wait_semaphore
-from bridge.outbox import (
+from bridge.midi.outbox import (
     CONNECTIONS,
     CONSTANT,
     LENGTH,
@@ -37,7 +36,8 @@ from bridge.outbox import (
     deliver,
     length_of,
 )
-from bridge.shared import Shared
+from bridge.midi.shared import Shared
+from bridge.native import clock_ns, post_semaphore, wait_semaphore
 
 REACHES = 8  # cycles until a new connection carries what is sent
 LOOK = 0.25  # between two looks at the port; the engine's end is noticed at once [s]
@@ -60,7 +60,7 @@ class JackPort:
     """A JACK MIDI port of a client of its own: each message on its exact sample."""
 
     def __init__(self, shared: Shared, client_name: str, connect: str, connected: list[str]) -> None:
-        from bridge import jack
+        from bridge.jack import client as jack
 
         self._jack, self._shared, self._client_name = jack, shared, client_name
         self._wanted, self._connected = connect, connected
@@ -71,27 +71,27 @@ class JackPort:
         self._open(jack.Client.open(client_name))
 
     def _open(self, client: Any) -> None:
-        from bridge import jack_native as native
+        from bridge.jack import callbacks
 
-        self._native = native
-        self._control = np.zeros(native.OUTPUT_WORDS, np.int64)
+        self._callbacks = callbacks
+        self._control = np.zeros(callbacks.OUTPUT_WORDS, np.int64)
         self._client = client
         self.name = f"{client.name}:out"
         control = self._control
-        control[native.OUT_CLIENT] = client.handle
-        control[native.OUT_PORT] = client.port("out", self._jack.MIDI, self._jack.IS_OUTPUT)
-        control[native.OUT_MEMORY] = self._shared.outbox.ring.data.ctypes.data
-        control[native.OUT_RATE] = client.rate
-        control[native.OUT_SCRATCH] = self._out.ctypes.data
-        control[native.OUT_HELD] = 1
-        client.callback("process", native.on_midi.address, control.ctypes.data)
-        client.callback("latency", native.on_latency.address, control.ctypes.data)
-        client.callback("shutdown", native.on_midi_shutdown.address, control.ctypes.data)
+        control[callbacks.OUT_CLIENT] = client.handle
+        control[callbacks.OUT_PORT] = client.port("out", self._jack.MIDI, self._jack.IS_OUTPUT)
+        control[callbacks.OUT_MEMORY] = self._shared.outbox.ring.data.ctypes.data
+        control[callbacks.OUT_RATE] = client.rate
+        control[callbacks.OUT_SCRATCH] = self._out.ctypes.data
+        control[callbacks.OUT_HELD] = 1
+        client.callback("process", callbacks.on_midi.address, control.ctypes.data)
+        client.callback("latency", callbacks.on_latency.address, control.ctypes.data)
+        client.callback("shutdown", callbacks.on_midi_shutdown.address, control.ctypes.data)
         client.activate()
         self._wiring = self._jack.Wiring()
         self._wiring.lost((self.name, target) for target in self._connected)
         self._wiring.tend(client, self._targets)
-        self._forget_earlier(len(self._client.connections(control[native.OUT_PORT])))
+        self._forget_earlier(len(self._client.connections(control[callbacks.OUT_PORT])))
 
     def _targets(self) -> list[tuple[str, str]]:
         """Each MIDI input that fits, with the port of ours."""
@@ -102,19 +102,19 @@ class JackPort:
 
     def _forget_earlier(self, connected: int) -> None:
         """End what sounded through an earlier port and drop what it did not send, once this one is heard."""
-        native, control, deadline = self._native, self._control, time.monotonic() + 1.0
-        while len(self._client.connections(control[native.OUT_PORT])) < connected:
+        callbacks, control, deadline = self._callbacks, self._control, time.monotonic() + 1.0
+        while len(self._client.connections(control[callbacks.OUT_PORT])) < connected:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.002)
-        heard = control[native.OUT_CYCLES] + REACHES * (connected > 0)
-        while control[native.OUT_CYCLES] < heard and time.monotonic() < deadline:
+        heard = control[callbacks.OUT_CYCLES] + REACHES * (connected > 0)
+        while control[callbacks.OUT_CYCLES] < heard and time.monotonic() < deadline:
             time.sleep(0.002)
         self._shared.outbox.words[PANIC] += 1
-        control[native.OUT_HELD] = 0
+        control[callbacks.OUT_HELD] = 0
 
     def look(self) -> str | None:
-        native, box = self._native, self._shared.outbox
+        callbacks, box = self._callbacks, self._shared.outbox
         if self._client is None:
             if time.monotonic() < self._retry:
                 return None
@@ -124,7 +124,7 @@ class JackPort:
                 return None
             self._open(client)
             return "back"
-        if self._control[native.OUT_GONE]:
+        if self._control[callbacks.OUT_GONE]:
             self._client.close()
             self._client = None
             return "gone"
@@ -134,7 +134,7 @@ class JackPort:
             self._client.lib.jack_recompute_total_latencies(self._client.handle)
         if self._wiring.tend(self._client, self._targets):
             box.words[PANIC] += 1  # a synthesiser that was away may still hold a note
-        connected = self._client.connections(self._control[native.OUT_PORT])
+        connected = self._client.connections(self._control[callbacks.OUT_PORT])
         box.words[CONNECTIONS] = len(connected)
         if connected != self._connected:
             self._connected = connected
@@ -150,7 +150,7 @@ class RtMidiPort:
     """A port of the system's own MIDI, through rtmidi; one thread does nothing else."""
 
     def __init__(self, shared: Shared, name: str, virtual: bool) -> None:
-        from bridge import rtports
+        from bridge.midi import rtports
 
         self._shared, self._rtports = shared, rtports
         self._wanted, self._virtual = name, virtual

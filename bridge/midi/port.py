@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from bridge.errors import MidiError
+from bridge.midi.outbox import BYTES, CONNECTIONS, LATE, PANIC, STOPPED, Outbox, outbox
+from bridge.midi.shared import Shared
 from bridge.native import SEMAPHORE_BYTES, open_semaphore
-from bridge.outbox import BYTES, CONNECTIONS, LATE, PANIC, STOPPED, Outbox, outbox
-from bridge.shared import Shared
 
 START = 120.0  # a keeper that says nothing for this long, compiling included, is broken [s]
 RETRY = 1.0  # between two attempts to start it again [s]
@@ -45,7 +45,7 @@ class MidiPort:
 
     def _start(self) -> None:
         # -P keeps the user's own folder off the import path of a module run by name.
-        command = [sys.executable, "-P", "-m", "bridge.keeper", str(self._shared.path), *self._args]
+        command = [sys.executable, "-P", "-m", "bridge.midi.keeper", str(self._shared.path), *self._args]
         command += self._connected
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
