@@ -22,7 +22,7 @@ from models.train.studio import SECONDS, performances
 
 FRAMES = SECONDS * RATE // FRAME  # of one scene
 SCENES, NOISES = 9, 5  # of a shard
-TIME, PRE = 168, 80  # frames of an example, those only heard before
+TIME, PRE = 600, 80  # frames of an example, those only heard before
 ANEW = 50  # batches after which new shards are looked for
 DENSE = 250  # notes of a scene from which it is drawn less often
 FLOOR = np.float32(1e-11)

@@ -95,9 +95,11 @@ def main() -> None:
     task.add_argument("--part", type=int, default=0)
     task.add_argument("--of", type=int, default=1)
     task = tasks.add_parser("train")
-    options(task, "notes", batch=8, plan=PLAN)
+    options(task, "notes", batch=4, plan=PLAN)
     task = paths(tasks.add_parser("export"), "work")
-    task.add_argument("--name", default="notes")
+    task.add_argument(
+        "--name", nargs="+", default=["notes"], help="of checkpoints; of several their mean is written"
+    )
     task = paths(tasks.add_parser("test"), "data", "out")
     args = parser.parse_args()
     if args.verb == "render":
