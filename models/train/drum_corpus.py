@@ -20,7 +20,7 @@ from models.train.studio import FAMILIES, SECONDS, performances, rearranged, ren
 FRAMES = SECONDS * RATE // FRAME  # of one performance
 PER_SHARD = 12  # performances, each on two kits
 # Frames of an example, so many that what was heard tells of the kit; and of what is only heard before it.
-TIME, PRE = 3000, 400
+TIME, PRE = 1250, 400
 ANEW = 200  # batches after which new shards are looked for
 FLOOR = np.float32(1e-10)
 
@@ -160,7 +160,7 @@ class Corpus:
             noise = np.zeros(BANDS, np.float32)
             if rng.random() < 0.45:
                 noise = self.white * (self.hz / 1000) ** rng.uniform(-1.5, 0.2)
-                noise = noise / noise.sum() * drum_power * 10 ** rng.uniform(-5, -0.3)
+                noise = noise / noise.sum() * drum_power * 10 ** rng.uniform(-5.5, -1.5)
             ends = self.bandwidth()
             gain = drum_power and 10 ** rng.uniform(-4.2, 0.2) / drum_power * 0.05
             threshold, ratio, release = np.inf, 1.0, 0.1

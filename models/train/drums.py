@@ -29,7 +29,7 @@ from models.train.studio import FAMILIES, SECONDS, performances, rearranged, ren
 
 PLAN = Plan(steps=8000, rate=2e-3)
 WARM = 64  # frames of an example that are not judged
-LOSSES = 1, 0.1, 0.8  # weights of what is struck, its label, its velocity
+LOSSES = 1, 0.06, 0.3  # weights of what is struck, its label, its velocity
 METAL = (FAMILIES.index("hat"), FAMILIES.index("cymbal"))
 FAMILY_OF_LABEL = np.array([FAMILIES.index(label.family) for label in LABELS])
 
@@ -147,7 +147,7 @@ def main() -> None:
     task.add_argument("--part", type=int, default=0)
     task.add_argument("--of", type=int, default=1)
     task = tasks.add_parser("train")
-    options(task, "drums", batch=4, plan=PLAN)
+    options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--real", type=Path, help="songs to set the thresholds by")
