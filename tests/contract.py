@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What it means to be a stage, as one function."""
 
+import gc
 import re
+import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+from itertools import pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,6 @@ from numba import njit
 from dsp.events import BEAT, EVENT
 from dsp.stage import Spec
 
-ROOT = Path(__file__).resolve().parents[1]
-# Where a stage allocates; other threads of the process may keep what they like.
-OWN = [tracemalloc.Filter(True, str(ROOT / floor / "*")) for floor in ("dsp", "models", "tests")]
 # What compiled code must not be able to reach: an allocator, the GIL, Python's error reporting.
 # A raise of its own leaves a pickled exception behind, which is how we know it has none.
 FORBIDDEN = re.compile(
@@ -64,6 +62,12 @@ def forbidden_calls(compiled: Any) -> list[str]:
         fresh.compile(signature)
         found += forbidden_in(fresh.inspect_llvm(signature))
     return found
+
+
+def forget() -> None:
+    """Have the interpreter let go of what it keeps at hand: free lists, and the names it last looked up."""
+    gc.collect()
+    sys._clear_type_cache()
 
 
 def verify_contract(
@@ -128,16 +132,17 @@ def verify_contract(
     blocks = [x[: max(1, 64 // hop)] for x in xs]
 
     def kept(calls: int) -> int:
+        forget()
         tracemalloc.start()
-        for _ in range(calls):
+        for _ in repeat(None, calls):
             stage.process(*blocks, out=out)
-        snapshot = tracemalloc.take_snapshot()
+        forget()
+        size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-        return len(snapshot.filter_traces(OWN).traces)
+        return size
 
     kept(200)
-    # One thing kept a call would be 3800 more; how many the interpreter keeps at hand does not grow with the calls.
-    more = [kept(4000) - kept(200) for _ in range(3)]
-    assert min(more) < 1900, f"process kept {more} things in 3800 calls"
+    more = [kept(800) - kept(200) for _ in range(3)]  # the least: another thread may keep what it likes
+    assert min(more) <= 0, f"process kept {more} bytes in 600 calls"
     stage.reset()
     return whole

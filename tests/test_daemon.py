@@ -301,10 +301,12 @@ def test_commands_by_osc_are_obeyed(jack_server, daemon):
         osc(port, "/studio/panic")
         until(lambda: not sounding(meter), 1.5, "the end of all notes")
         one.wait_until_said("panic: every note is ended")
-    hit = one.kinds("drum")[-1]
+    hits = one.kinds("drum")
+    last = [hit["id"] for hit in hits if hit["onset"] == hits[-1]["onset"]]  # a burst may be several hits at once
     osc(port, "/studio/correct", "cowbell")
     refined = until(lambda: one.kinds("refine"), what="the correction")[-1]
-    assert (refined["ref"], refined["label"], refined["confidence"]) == (hit["id"], "cowbell", 1.0)
+    assert refined["ref"] in last
+    assert (refined["label"], refined["confidence"]) == ("cowbell", 1.0)
     osc(port, "/studio/correct", "no-such-drum")
     one.wait_until_said("there is no drum called 'no-such-drum'")
     osc(port, "/studio/preset", "voice")

@@ -181,7 +181,7 @@ def exported(net: BeatNet) -> dict[str, np.ndarray]:
 
 def export(work: Path) -> None:
     """Write `models/weights/beat.npz` with both nets, golden pairs and their sums."""
-    net = averaged(BeatNet(), work / "beat.pt")
+    net = averaged(work / "beat.pt", BeatNet())
     with np.load(work / "fold.npz") as file:
         fold = dict(file)
     arrays: dict[str, Any] = exported(net) | fold
@@ -218,7 +218,7 @@ def main() -> None:
     elif args.verb == "train":
         train(args.work, planned(args, PLAN), args.batch, args.seed, args.name)
     elif args.verb == "fold":
-        foldnet.train(args.work, beat_weights(exported(averaged(BeatNet(), args.work / "beat.pt"))))
+        foldnet.train(args.work, beat_weights(exported(averaged(args.work / "beat.pt", BeatNet()))))
     else:
         export(args.work)
 

@@ -150,7 +150,7 @@ def train(work: Path, plan: Plan, size: int, seed: int, name: str) -> None:
         return losses_of(net(x).float(), y)
 
     fit.run(ahead(lambda: songs.batch(rng)), losses, LOSSES)
-    print("triads {:.3f} basses {:.3f}".format(*judged(averaged(Harmony(), fit.path), songs)), flush=True)
+    print("triads {:.3f} basses {:.3f}".format(*judged(averaged(fit.path, Harmony()), songs)), flush=True)
 
 
 def gathered(net: Harmony, songs: Songs, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -179,7 +179,7 @@ def gathered(net: Harmony, songs: Songs, rng: np.random.Generator) -> list[tuple
 
 def train_keys(work: Path, steps: int = 1200) -> None:
     """Learn the key from the chords, basses and levels of some time, once chords are learned; ``work/keys.pt``."""
-    rng, songs, net = np.random.default_rng(1), Songs(work), averaged(Harmony(), work / "chords.pt")
+    rng, songs, net = np.random.default_rng(1), Songs(work), averaged(work / "chords.pt", Harmony())
     torch.manual_seed(1)
     heard = gathered(net, songs, rng)
     x, y = (np.concatenate([song[k] for song in heard[FEW:]]) for k in (0, 1))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The trained drum ear as it ships: ONNX, the same weights as arrays, a golden pair, and sums of all."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,10 +199,10 @@ def prior(heard: Strokes) -> tuple[np.ndarray, np.ndarray]:
     return (spread / max(freedom, 1)).astype(np.float32), np.stack(means).astype(np.float32)
 
 
-def export(work: Path, names: Sequence[str], real: Path | None) -> None:
-    """Write `models/weights/drums.*` from checkpoints, of several their mean."""
+def export(work: Path, name: str, real: Path | None) -> None:
+    """Write `models/weights/drums.*` from a checkpoint."""
     WEIGHTS.mkdir(exist_ok=True)
-    net = averaged(DrumNet(), *(work / f"{name}.pt" for name in names))
+    net = averaged(work / f"{name}.pt", DrumNet())
     corpus = Corpus(work, 99)
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     arrays = {

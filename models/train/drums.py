@@ -151,9 +151,7 @@ def main() -> None:
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--real", type=Path, help="songs to set the thresholds by")
-    task.add_argument(
-        "--name", nargs="+", default=["drums"], help="of checkpoints; of several their mean is written"
-    )
+    task.add_argument("--name", default="drums")
     task = paths(tasks.add_parser("test"), "data", "out")
     task.add_argument("--count", type=int, default=40)
     task.add_argument("--harsh", action="store_true", help="through a bad day at the desk as well")

@@ -144,8 +144,7 @@ class Fit:
         self.path.with_suffix(".part").rename(self.path)
 
 
-def averaged(net: Any, *paths: Path) -> Any:
-    """The net with the running average of a checkpoint, or the mean of several's, ready to be exported."""
-    states = [torch.load(path, weights_only=True, map_location="cpu")["average"] for path in paths]
-    net.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
+def averaged(path: Path, net: Any) -> Any:
+    """The net with the running average of a checkpoint, ready to be exported."""
+    net.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["average"])
     return net.eval()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The trained note ear as it ships: ONNX, the same weights as arrays, a golden pair, and their sums."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +42,9 @@ def advised(net: NoteNet) -> NoteNet:
     return net
 
 
-def export(work: Path, names: Sequence[str], folder: Path = WEIGHTS) -> None:
-    """Write `notes.*` of the weights from checkpoints, of several their mean."""
-    net = advised(averaged(NoteNet(), *(work / f"{name}.pt" for name in names)))
+def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
+    """Write `notes.*` of the weights from a checkpoint."""
+    net = advised(averaged(work / f"{name}.pt", NoteNet()))
     arrays = arrays_of(net)
     arrays["threshold"] = np.array([THRESHOLD[lag] for lag in LAGS], np.float32)
     arrays["sure"] = np.array([SURE[lag] for lag in LAGS], np.float32)

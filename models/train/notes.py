@@ -97,9 +97,7 @@ def main() -> None:
     task = tasks.add_parser("train")
     options(task, "notes", batch=4, plan=PLAN)
     task = paths(tasks.add_parser("export"), "work")
-    task.add_argument(
-        "--name", nargs="+", default=["notes"], help="of checkpoints; of several their mean is written"
-    )
+    task.add_argument("--name", default="notes")
     task = paths(tasks.add_parser("test"), "data", "out")
     args = parser.parse_args()
     if args.verb == "render":
