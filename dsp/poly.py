@@ -39,6 +39,7 @@ ROOM = STARTS + SHAPES + 1  # and the pedal
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
 PAST = 16  # frames of which the sounding is remembered
+LET_GO = 3  # frames for which what has ended is still likely to sound
 NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
 
 SETTLED = samples(50)  # after its start a note has a pitch of its own
@@ -158,7 +159,7 @@ def _ended(state, pitch, now, frame):
     over, back = state.over[0], 1
     while back < PAST - 1 and state.sounded[(frame - back) % PAST, pitch] < over:
         back += 1
-    time = now - (back - 1 + SOUNDING_LAG) * FRAME - FRAME // 2
+    time = now - (back - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
     return max(time, state.began[pitch] + HOP, now - state.params[0].decision)
 
 
@@ -173,13 +174,16 @@ def _end(state, pitch, time, now, confidence, out, n):
 
 @kernel
 def _hold(state, now, frame, out, n):
-    """End the notes that no longer sound."""
+    """End the notes that no longer sound, not even in a dip, as long as the decision leaves time to watch."""
     most = n + STARTS // 2
     sounded, over = state.sounded, state.over[0]
+    watched = min(max(state.params[0].decision // FRAME - LET_GO, 2), PAST - 2)
     for pitch in range(PITCHES):
         if state.id[pitch] == 0 or n >= most:
             continue
-        still = max(sounded[frame % PAST, pitch], sounded[(frame - 1) % PAST, pitch])
+        still = sounded[frame % PAST, pitch]
+        for back in range(1, watched):
+            still = max(still, sounded[(frame - back) % PAST, pitch])
         if still < over and state.began[pitch] + 2 * HOP < now:
             time = _ended(state, pitch, now, frame)
             n = _end(state, pitch, time, now, still, out, n)
