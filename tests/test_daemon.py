@@ -302,7 +302,9 @@ def test_commands_by_osc_are_obeyed(jack_server, daemon):
         until(lambda: not sounding(meter), 1.5, "the end of all notes")
         one.wait_until_said("panic: every note is ended")
     hits = one.kinds("drum")
-    last = [hit["id"] for hit in hits if hit["onset"] == hits[-1]["onset"]]  # a burst may be several hits at once
+    last = [
+        hit["id"] for hit in hits if hit["onset"] == hits[-1]["onset"]
+    ]  # a burst may be several hits at once
     osc(port, "/studio/correct", "cowbell")
     refined = until(lambda: one.kinds("refine"), what="the correction")[-1]
     assert refined["ref"] in last
