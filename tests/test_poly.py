@@ -9,7 +9,7 @@ import pytest
 from dsp.events import EVENT, NOTE_OFF, NOTE_ON
 from dsp.notenet import note_weights
 from dsp.notes import NoteSettings
-from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
+from dsp.poly import LET_GO, ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
 from dsp.stage import Spec
 from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS
 from dsp.touch import OVERTONES
@@ -53,10 +53,11 @@ class Listener:
         return self.events[first:]
 
     def play(self, pitch: int, frames: int = 20) -> None:
-        """A note as the net would tell it: each head in its time, then that it sounds, then nothing."""
-        for frame in range(max(frames + 1, LAGS[-1] + 2)):
+        """A note as the net would tell it: each head in its time, that it sounds, a little too long, then nothing."""
+        sounding = frames + LET_GO
+        for frame in range(max(sounding + 1, LAGS[-1] + 2)):
             said = [(row, pitch, SURE) for row, lag in enumerate(LAGS) if frame in (lag, lag + 1)]
-            sounds = (SOUNDING, pitch, SURE if 1 <= frame <= frames else NEVER)
+            sounds = (SOUNDING, pitch, SURE if 1 <= frame <= sounding else NEVER)
             self.hear(1, *said, sounds)
 
 
@@ -123,7 +124,7 @@ def test_a_note_that_is_over_before_it_is_decided_is_short() -> None:
     ear.hear(20)
     on, off = ear.events
     assert 0 < off["time"] - on["time"] <= 6 * FRAME
-    assert off["emitted"] - on["emitted"] <= 2 * FRAME
+    assert 0 <= off["emitted"] - off["time"] <= samples(60)
 
 
 def test_a_key_struck_again_ends_and_begins_at_once() -> None:

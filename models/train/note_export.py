@@ -19,7 +19,7 @@ GOLDEN = 100  # frames of the golden pair
 # which a note is over. Set on renders kept from training.
 THRESHOLD = dict(zip(LAGS, (0.5, 0.5, 0.45, 0.45), strict=True))
 SURE = dict(zip(LAGS, (0.92, 0.9, 0.9, 0.45), strict=True))
-OVER = 0.6
+OVER = 0.5
 # What a head says is weighed with what the earliest says two frames after a note would have to have begun,
 # and with whether the pitch sounds: own, earliest, sounding, bias. Fitted to onsets of renders kept from training.
 ADVICE = dict(
