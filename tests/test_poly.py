@@ -123,8 +123,22 @@ def test_a_note_that_is_over_before_it_is_decided_is_short() -> None:
     ear.play(A4, frames=4)
     ear.hear(20)
     on, off = ear.events
-    assert 0 < off["time"] - on["time"] <= 6 * FRAME
-    assert 0 <= off["emitted"] - off["time"] <= samples(60)
+    watched = samples(60) // FRAME - LET_GO
+    assert off["time"] - on["time"] == 4 * FRAME
+    assert off["emitted"] == (10 + 1 + 4 + LET_GO + watched) * FRAME
+    assert off["emitted"] - off["time"] <= samples(60)
+
+
+@pytest.mark.parametrize(
+    ("decision", "dip", "ends"), [(40, 1, False), (40, 2, True), (60, 3, False), (60, 4, True)]
+)
+def test_a_dip_ends_no_note_while_the_decision_leaves_time(decision: float, dip: int, ends: bool) -> None:
+    ear = Listener(decision_ms=decision)
+    ear.hear(10)
+    ear.play(A4, frames=30)
+    ear.hear(dip)
+    ear.hear(10, (SOUNDING, A4, SURE))
+    assert (NOTE_OFF, 69) in kinds(ear.events) if ends else kinds(ear.events) == [(NOTE_ON, 69)]
 
 
 def test_a_key_struck_again_ends_and_begins_at_once() -> None:
