@@ -154,13 +154,12 @@ def _asked(learned, reluctance):
 
 
 @kernel
-def _ended(state, pitch, now, frame):
-    """When the note that is over ended [samples]: where it was last likely to sound."""
-    over, back = state.over[0], 1
-    while back < PAST - 1 and state.sounded[(frame - back) % PAST, pitch] < over:
-        back += 1
-    time = now - (back - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
-    return max(time, state.began[pitch] + HOP, now - state.params[0].decision)
+def _quiet(state, pitch, frame):
+    """How many of the newest frames it is that a pitch has not been likely to sound."""
+    frames = 0
+    while frames < PAST - 2 and state.sounded[(frame - frames) % PAST, pitch] < state.over[0]:
+        frames += 1
+    return frames
 
 
 @kernel
@@ -175,18 +174,16 @@ def _end(state, pitch, time, now, confidence, out, n):
 @kernel
 def _hold(state, now, frame, out, n):
     """End the notes that no longer sound, not even in a dip, as long as the decision leaves time to watch."""
-    most = n + STARTS // 2
-    sounded, over = state.sounded, state.over[0]
-    watched = min(max(state.params[0].decision // FRAME - LET_GO, 2), PAST - 2)
+    most, decision = n + STARTS // 2, state.params[0].decision
+    watched = min(max(decision // FRAME - LET_GO, 2), PAST - 2)
     for pitch in range(PITCHES):
         if state.id[pitch] == 0 or n >= most:
             continue
-        still = sounded[frame % PAST, pitch]
-        for back in range(1, watched):
-            still = max(still, sounded[(frame - back) % PAST, pitch])
-        if still < over and state.began[pitch] + 2 * HOP < now:
-            time = _ended(state, pitch, now, frame)
-            n = _end(state, pitch, time, now, still, out, n)
+        quiet, began = _quiet(state, pitch, frame), state.began[pitch]
+        if quiet >= watched and began + 2 * HOP < now:
+            time = now - (quiet - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
+            time = max(time, began + HOP, now - decision)
+            n = _end(state, pitch, time, now, state.sounded[frame % PAST, pitch], out, n)
     return n
 
 
