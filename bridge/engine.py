@@ -195,17 +195,15 @@ class Engine:
         self.announce()
 
     def _calm_down(self) -> None:
-        """When the loop need not be woken by every period: where all that leaves is hits, and not at once, or all
-        that sounds together, which is heard by frames."""
+        """When the loop need not be woken by every period: where all that leaves is hits, and not at once, or
+        notes, which are heard by frames."""
         preset, hits = self.preset, self.listening.hearing.ear.drums.hits
         told = samples(preset.drums.decision_ms) - samples(preset.onset.decision_ms)
         strokes, notes, beat = (part.enabled for part in (preset.drums, preset.notes, preset.beat))
         hits_alone = strokes and not (notes or beat) and preset.mode == "constant"
         self.words[CALM] = hits_settled(hits) if hits_alone and self.rate == RATE else 0
         self.words[SPARE] = min(hits_spare(hits), told - HOP)
-        frames_alone = (
-            notes and preset.notes.lines == "many" and not (strokes or beat or preset.onset.enabled)
-        )
+        frames_alone = notes and not (preset.notes.pitch or strokes or beat or preset.onset.enabled)
         self.words[FRAMED] = frames_alone and self.rate == RATE
 
     def announce(self) -> None:

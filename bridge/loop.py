@@ -26,7 +26,7 @@ NS_PATH = 20  # from decision to departure where the clock counts ns
 SLACK = 21  # what a Python hop before the engine needs, where the clock counts frames [source samples]
 CALM = 22  # so long after a stroke none of its names is still due [samples]; 0: something always may be
 SPARE = 23  # what sound may then wait [samples]
-FRAMED = 24  # 1: what leaves is decided as a frame of all notes completes, and nothing is between two
+FRAMED = 24  # 1: what leaves is decided as a frame of notes completes, and nothing is between two
 SET = [NS_PATH, SLACK, CALM, SPARE, FRAMED]  # by the preset, not by the loop
 DRIFT_NS = 200  # how fast the clock estimate may rise [ns a block]: 150 ppm at 64 samples
 HISTOGRAM = 32  # 32 words: blocks by time from their arrival to their end, in doublings of 1 us
@@ -130,7 +130,8 @@ def _patience(listening):
     still to be named, or all but the last of a frame."""
     words, ear, period = listening.words, listening.hearing.ear, listening.source[PERIOD]
     if words[FRAMED]:
-        return (tones.HOPS - ear.poly.tones.hops[0]) * HOP - ear.filled[0] - 1
+        heard = ear.line.tones if ear.line.params[0].enabled else ear.poly.tones
+        return (tones.HOPS - heard.hops[0]) * HOP - ear.filled[0] - 1
     onset = ear.drums.onset
     calm = onset.counter[3] == 0 and onset.counter[0] - onset.counter[2] > words[CALM] > 0
     return period if calm and period <= words[SPARE] else 0

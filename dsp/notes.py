@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from dsp.scale import EVERY, SCALES
 from dsp.settings import choice, number, switch
 from dsp.units import samples
@@ -31,3 +33,13 @@ class NoteSettings:
     )
     pedal: bool = switch(False, "of many lines, follow the sustain pedal of a piano (CC 64)")
     pitch: bool = switch(False, "report the pitch itself every 10 ms")
+
+
+def asked_of(notes: NoteSettings) -> float:
+    """How much longer odds the settings ask of a note than what was learned."""
+    return float(np.exp(5 * (0.5 - notes.sensitivity)))
+
+
+def gate_of(notes: NoteSettings) -> float:
+    """Level of the softest that is heard [dB]."""
+    return -66 - 20 * (notes.sensitivity - 0.5)

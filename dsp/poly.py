@@ -12,10 +12,11 @@ import numpy as np
 
 from dsp.events import BEND, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.expression import detuned, swell
+from dsp.hindsight import LET_GO, PAST, quiet, started, watched
 from dsp.kernel import kernel
 from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
-from dsp.notes import NoteSettings
+from dsp.notes import NoteSettings, asked_of, gate_of
 from dsp.pedal import PedalState, PedalWeights, pedal_forget, pedal_look, pedal_state, unlearned
 from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
@@ -38,9 +39,6 @@ STARTS, SHAPES = 32, 16  # most starts and ends that a hop can bring, most bends
 ROOM = STARTS + SHAPES + 1  # and the pedal
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
-PAST = 16  # frames of which the sounding is remembered
-LET_GO = 3  # frames for which what has ended is still likely to sound
-NEWS = np.float32(0.1)  # rise of the earliest head's likelihood that tells when a note began
 
 SETTLED = samples(50)  # after its start a note has a pitch of its own
 BEHIND = 4 * FRAME  # how long ago a bend or a swell sounded
@@ -99,8 +97,8 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
     params["scale"] = scale_mask(notes.scale)
     params["early"], params["expression"], params["bend"] = notes.early, notes.expression, notes.bend
     params["pedal"] = notes.pedal
-    params["reluctance"] = np.exp(5 * (0.5 - notes.sensitivity))
-    params["gate"] = 10 ** ((-66 - 20 * (notes.sensitivity - 0.5)) / 10)
+    params["reluctance"] = asked_of(notes)
+    params["gate"] = 10 ** (gate_of(notes) / 10)
     return params
 
 
@@ -154,15 +152,6 @@ def _asked(learned, reluctance):
 
 
 @kernel
-def _quiet(state, pitch, frame):
-    """How many of the newest frames it is that a pitch has not been likely to sound."""
-    frames = 0
-    while frames < PAST - 2 and state.sounded[(frame - frames) % PAST, pitch] < state.over[0]:
-        frames += 1
-    return frames
-
-
-@kernel
 def _end(state, pitch, time, now, confidence, out, n):
     """End the note of a pitch."""
     note = state.played[pitch]
@@ -175,33 +164,16 @@ def _end(state, pitch, time, now, confidence, out, n):
 def _hold(state, now, frame, out, n):
     """End the notes that no longer sound, not even in a dip, as long as the decision leaves time to watch."""
     most, decision = n + STARTS // 2, state.params[0].decision
-    watched = min(max(decision // FRAME - LET_GO, 2), PAST - 2)
+    least = watched(decision // FRAME)
     for pitch in range(PITCHES):
         if state.id[pitch] == 0 or n >= most:
             continue
-        quiet, began = _quiet(state, pitch, frame), state.began[pitch]
-        if quiet >= watched and began + 2 * HOP < now:
-            time = now - (quiet - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
+        still, began = quiet(state.sounded, state.over[0], pitch, frame), state.began[pitch]
+        if still >= least and began + 2 * HOP < now:
+            time = now - (still - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
             time = max(time, began + HOP, now - decision)
             n = _end(state, pitch, time, now, state.sounded[frame % PAST, pitch], out, n)
     return n
-
-
-@kernel
-def _started(state, pitch, lag, frame):
-    """Frames since a note began that a head `lag` frames late now believes in.
-
-    A head may speak a frame sooner or later than it should; where the earliest
-    head rose most tells by how much.
-    """
-    rumour, first = state.rumour, state.net.weights.lags[0]
-    best, most = lag, NEWS
-    for since in range(max(first, lag - 2), lag + 2):
-        at = frame - since + first
-        rise = rumour[at % PAST, pitch] - rumour[(at - 1) % PAST, pitch]
-        if rise > most:
-            best, most = since, rise
-    return best
 
 
 @kernel
@@ -306,7 +278,10 @@ def poly_frame(state, power, now, out, n):
             if likely < asked or not state.armed[row, pitch] or n > most:
                 continue
             state.armed[row, pitch] = 0
-            expected = now - _started(state, pitch, lags[row], frame) * FRAME - FRAME // 2
+            # A head may speak a frame sooner or later than it should.
+            lag = lags[row]
+            since = started(state.rumour, lags[0], pitch, lag - 2, lag + 2, lag, frame)
+            expected = now - since * FRAME - FRAME // 2
             if expected - state.began[pitch] < REFRACTORY or loud < p.gate:
                 continue
             time = max(expected, now - p.decision, 0)

@@ -11,14 +11,13 @@ from dsp.events import EVENT
 from dsp.hits import DrumSettings
 from dsp.kernel import kernel
 from dsp.level import LevelState, level_state, level_step
-from dsp.line import line_step
-from dsp.line_state import LineState, line_state
+from dsp.line import LineState, line_state, line_step
 from dsp.notes import NoteSettings
 from dsp.onset import OnsetSettings
 from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
-from models import beat, notes, pedal
+from models import beat, line, notes, pedal
 from models.drums import load
 
 EVENTS_PER_HOP = 96  # room kept for what one hop may say
@@ -61,7 +60,7 @@ def ear_state(settings: EarSettings) -> EarState:
         np.zeros(1, np.int64),
         level_state(ids),
         drums_state(settings.onset, settings.drums, load(), ids),
-        line_state(settings.notes, ids),
+        line_state(settings.notes, notes.load(), line.load(), ids),
         poly_state(settings.notes, notes.load(), ids, pedal.load()),
         beat_state(settings.beat, beat.load(), ids),
     )

@@ -9,6 +9,8 @@ from dsp.melody import MELODY_DELAY
 from dsp.notes import NoteSettings
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, samples
+from models.line import load as judge
+from models.notes import load as ear
 
 T = np.arange(RATE) / RATE
 SPEC = Spec(hop=HOP, shape=(HOP,), capacity=4 * RATE // HOP)
@@ -25,7 +27,7 @@ def voice(midi: np.ndarray | float, weights: tuple[float, ...] = (1, 0.5, 0.33, 
 
 def pitches(sound: np.ndarray) -> np.ndarray:
     """PITCH events of a sound."""
-    line = Line(NoteSettings(pitch=True, low=36))
+    line = Line(ear(), judge(), NoteSettings(pitch=True, low=36))
     out = line.prepare(SPEC).empty()
     hops = sound[: len(sound) // HOP * HOP].reshape(-1, HOP).astype(np.float32)
     events = out[: line.process(hops, out=out)]

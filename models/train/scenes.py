@@ -17,6 +17,7 @@ from models.train import backing, scores
 from models.train.instruments import Instrument, Players
 from models.train.kits import Shelf
 from models.train.scores import Manner, Note, Pedal, Rng, held, manner, pedalling, tidy
+from models.train.singer import Singer
 from models.train.studio import SECONDS, Performance, compressed, minimum_phase, rearranged, render, room
 
 SIZE = SECONDS * RATE
@@ -69,6 +70,7 @@ SPEAKERS = tuple(
         "whisper",
     )
 )
+SUNG = 0.35  # of the lines alone
 NOTHING = {"drums": 0.3, "talk": 0.35, "air": 0.2, "claps": 0.15}
 
 
@@ -204,6 +206,20 @@ class Composer:
         quiet = rng.random() < 0.35
         parts = [p._replace(db=p.db - (rng.uniform(4, 14) if quiet and i and rng.random() < 0.5 else 0))
                  for i, p in enumerate(parts) if p.notes]  # fmt: skip
+        return self._heard(parts, drums, rng)
+
+    def line(self, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+        """One line alone, sung or played; as `scene` returns it."""
+        if rng.random() >= SUNG:
+            return self._heard([self._part(_choice(LINES, rng), "line", rng)], np.zeros(0), rng)
+        singer = Singer(rng)
+        notes = scores.line(manner(singer.low, singer.high, SECONDS, rng), rng)
+        notes = singer.phrased(tidy(notes, SECONDS, singer.low, singer.high))
+        return self._heard([Part(singer, notes, [], 0.0)], np.zeros(0), rng)
+
+    @staticmethod
+    def _heard(parts: list[Part], drums: np.ndarray, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+        """The parts and the drums, played, mixed and mastered, and the notes."""
         cents = rng.uniform(-25, 25) if rng.random() < 0.7 else 0.0
         dry, wet, notes = np.zeros(SIZE), np.zeros(SIZE), []
         for part in parts:
@@ -303,9 +319,9 @@ def claps(rng: Rng) -> np.ndarray:
     return np.asarray(sosfilt(band, x))
 
 
-def noise(composer: Composer, rng: Rng) -> np.ndarray:
-    """What sounds and is no note: drums, or a talk, the air, or hands in a room."""
-    kind = _choice(NOTHING, rng)
+def noise(composer: Composer, rng: Rng, kinds: dict[str, float] | None = None) -> np.ndarray:
+    """What sounds and is no note: drums, or a talk, the air, or hands in a room; of `kinds`, by their shares."""
+    kind = _choice(kinds or NOTHING, rng)
     if kind == "drums":
         return render(rearranged(next(composer.plays), rng), composer.kits, rng)[0]
     x = {"talk": speech, "air": air, "claps": claps}[kind](rng)
