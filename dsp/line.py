@@ -4,7 +4,7 @@
 The learned ear says what began and what sounds, the period of the one voice says how
 high; `dsp.linenet` weighs both, and the likeliest pitch is the note. A note ends where
 its pitch is no longer likely to sound, or where another begins. While it sounds its bend
-follows the period, wherever that glides.
+follows the period, until that settles elsewhere, which is another note.
 """
 
 from typing import NamedTuple
@@ -53,9 +53,7 @@ KEEN = 0.8  # how good the first peak of the likeness must be against the best
 REARM = np.float32(0.7)  # times what is asked for: a pitch that fell below may begin again
 SHARE = np.float32(0.65)  # of all that is likely, that the likeliest must have
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
-TWICE = (
-    2  # frames that the pitch of the last note must be the likeliest: it may ring on into another's attack
-)
+TWICE = 2  # frames that the last note's pitch must be the likeliest: it may ring on into another's attack
 PLAIN = np.float32(0.9)  # but where it is so likely
 NEWEST, OLDEST = 2, 9  # frames ago that a note may have begun
 HESITANT = samples(64)  # after which a note that was never likely to sound is over
@@ -98,6 +96,7 @@ NOTE = np.dtype(
         ("played", "i8"),  # the MIDI note that sounds for it
         ("began", "i8"),  # [samples]
         ("since", "i8"),  # when it was emitted [samples]
+        ("ended", "i8"),  # [samples]
         ("sang", "i8"),  # 1 once it was likely to sound
         ("quiet", "i8"),  # frames for which it has not been
         ("again", "i8"),  # frames for which it was the likeliest to have begun anew
@@ -209,6 +208,7 @@ def _end(state, time, now, out, n):
     """End the note that sounds."""
     note = state.note[0]
     _say(state, note.id, time, now, NOTE_OFF, note.played, 0.0, out, n)
+    note.ended = time
     note.id, note.low = 0, state.net.level[state.clock[1] % PAST]
     return n + 1
 
@@ -253,6 +253,11 @@ def _begin(state, pitch, start, now, out, n):
     wrong = 0
     if p.repitch and note.id > 0 and pitch != note.pitch and now - note.since <= REPITCH:
         start, wrong = note.began, note.id
+    # The estimates of two starts, or of an end and a start, may lie in the wrong order.
+    elif note.id > 0:
+        start = max(start, note.began + HOP)
+    else:
+        start = max(start, note.ended)
     start = max(start, now - p.decision)
     if note.id > 0:
         n = _end(state, start, now, out, n)

@@ -17,25 +17,18 @@ from dsp.pitch import SLOW
 from dsp.tones import LOWEST, PITCHES
 
 OCTAVE, TWELFTH = 12, 19
-KIN = (
-    0,
-    OCTAVE,
-    -OCTAVE,
-    TWELFTH,
-    2 * OCTAVE,
-)  # semitones by which a period is too high where it is mistaken
+# Semitones by which a period is too high where it is mistaken.
+KIN = (0, OCTAVE, -OCTAVE, TWELFTH, 2 * OCTAVE)
 SAID = 5  # rows of the net's word that count: onsets and sounding
 OTHERS = 6  # what is said of other pitches
 STEADY = np.float32(0.3)  # semitones that a period may wander in a frame and stay
 AGO = (1, 3, 6)  # frames ago that the level is compared with
-BEL = np.float32(0.1)
+BEL = np.float32(0.1)  # a decibel
 STILL = np.float32(0.5)  # semitones that a pitch may wander that has settled
 CERTAIN = np.float32(0.9)  # likeness of its period
 BEFORE = 4  # frames ago that a pitch is asked whether it sounded already
-POSSIBLE, HELPED = (
-    np.float32(-3.5),
-    np.float32(-6),
-)  # least logit that is weighed, and where the period agrees
+POSSIBLE = np.float32(-3.5)  # least logit that is weighed
+HELPED = np.float32(-6)  # the same where the period agrees
 AGREES = np.float32(0.7)  # likeness of such a period
 ASIDE = 2 ** (0.5 / 12)  # half a semitone
 SILENT = np.float32(-120)  # level of nothing [dB]

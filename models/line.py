@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from dsp.linenet import LineWeights, features_of
+from dsp.linenet import SAID, LineWeights, features_of
 from models import notes
 from models.drums import FOLDER, WeightsError, read
 
@@ -16,6 +16,8 @@ ARRAYS = ("hidden.w", "hidden.b", "out.w", "out.b", "asked")
 def checked(arrays: dict[str, np.ndarray]) -> LineWeights:
     """Weights of the net in `dsp.linenet`, if that is what the arrays are."""
     ear = notes.load()
+    if len(ear.lags) + 1 != SAID:
+        raise WeightsError(f"the ear for one line was made for {SAID - 1} lags of the ear for notes")
     features = features_of(len(ear.gru_state[0]), len(ear.mix_bias))
     for name in ARRAYS:
         if name not in arrays:

@@ -46,14 +46,17 @@ def heard(sound: np.ndarray, settings_: NoteSettings | None = None) -> np.ndarra
     turns = events[np.isin(events["kind"], (NOTE_ON, NOTE_OFF))]
     assert (turns["emitted"] - turns["time"] <= samples(settings_.decision_ms)).all()
     assert (events["time"] <= events["emitted"]).all() and (events["time"] >= 0).all()
-    sounding = 0
+    sounding, last = 0, 0
     for event in events:
         if event["kind"] == NOTE_ON:
             assert sounding == 0, "one line never sounds two notes"
             assert 0 < event["value"] <= 1 and event["number"] == round(float(event["number"]))
-            sounding = event["id"]
+            assert event["ref"] or event["time"] >= last, "no note begins before the last has ended"
+            sounding, last = event["id"], event["time"]
         elif event["kind"] == NOTE_OFF:
             assert event["ref"] == sounding != 0
+            assert event["time"] > last or settings_.repitch, "no note ends before it has begun"
+            last = event["time"]
             sounding = 0
         elif event["kind"] == BEND:
             assert event["ref"] == sounding != 0

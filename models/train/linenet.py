@@ -23,11 +23,8 @@ from dsp.notes import NoteSettings
 from dsp.tones import FRAME, LOWEST, PITCHES
 from dsp.units import HOP
 from models import notes
-from models.train.backing import Songbook
-from models.train.instruments import Players
-from models.train.kits import shelf
 from models.train.plan import command_line, paths
-from models.train.scenes import Composer, noise
+from models.train.scenes import Composer, composer, noise
 from models.train.scores import Rng
 from models.train.seal import seal
 from models.train.studio import performances
@@ -44,37 +41,37 @@ GOLDEN = 400  # pairs of the golden file
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
-def spoilt(x: np.ndarray, composer: Composer, rng: Rng) -> np.ndarray:
+def spoilt(x: np.ndarray, author: Composer, rng: Rng) -> np.ndarray:
     """A line at any level, with a hiss or something else under it now and then."""
     if rng.random() < 0.5:
         hiss = np.cumsum(rng.standard_normal(len(x))) if rng.random() < 0.3 else rng.standard_normal(len(x))
         x = x + 10 ** (rng.uniform(-70, -30) / 20) * hiss / np.sqrt(np.mean(hiss**2))
     if rng.random() < 0.12:
-        x = x + 10 ** (rng.uniform(-40, -15) / 20) * noise(composer, rng, NOTHING)
+        x = x + 10 ** (rng.uniform(-40, -15) / 20) * noise(author, rng, NOTHING)
     return np.asarray(x / max(1, np.abs(x).max()) * 10 ** (rng.uniform(-36, 0) / 20))
 
 
 def render(data: Path, work: Path, scenes: int, part: int, of: int) -> None:
     """Write this part's share of the sounds and their notes; shards that are there already stay."""
     work.mkdir(parents=True, exist_ok=True)
-    composer = Composer(
-        Players(data / "pitched", work), Songbook(data / "midi" / "pop909.zip"),
-        performances(data / "midi" / "groove.zip", np.random.default_rng([1, part])),
-        shelf(data / "drums" / "oneshots", soundfonts=False),
-    )  # fmt: skip
+    author = composer(data, work, part)
     shards = -(-scenes // SHARD)
     for shard in range(part, shards, of):
         path = work / f"line_{shard:04d}.npz"
         if path.exists():
             continue
         rng, began, found = np.random.default_rng([13, shard]), time.time(), {}
+        author.plays = performances(data / "midi" / "groove.zip", rng)
         for i in range(SHARD):
-            sound, truth = composer.line(rng) if i >= NOISES else (noise(composer, rng, NOTHING), None)
-            sound = spoilt(sound, composer, rng)
+            sound, truth = author.line(rng) if i >= NOISES else (noise(author, rng, NOTHING), None)
+            sound = spoilt(sound, author, rng)
             found[f"x{i}"] = np.round(32767 * np.clip(sound, -1, 1)).astype(np.int16)
             if truth is not None:
                 found[f"y{i}"] = np.stack([truth["start"], truth["pitch"]], 1)
-        np.savez_compressed(path, **found)
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **found)
+        partial.rename(path)
         print(f"shard {shard} of {shards}, {time.time() - began:.0f} s", flush=True)
 
 

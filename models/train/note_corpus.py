@@ -14,10 +14,7 @@ from numba import njit
 
 from dsp.tones import BINS, CHANNELS, FRAME, PITCHES, WINDOWS, relate, tones_of
 from dsp.units import RATE
-from models.train.backing import Songbook
-from models.train.instruments import Players
-from models.train.kits import shelf
-from models.train.scenes import NOTE, Composer, noise
+from models.train.scenes import NOTE, composer, noise
 from models.train.studio import SECONDS, performances
 
 FRAMES = SECONDS * RATE // FRAME  # of one scene
@@ -38,26 +35,22 @@ def powers(x: np.ndarray) -> np.ndarray:
 def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> None:
     """Write this part's share of the corpus; shards that are there already stay."""
     work.mkdir(parents=True, exist_ok=True)
-    composer = Composer(
-        Players(data / "pitched", work), Songbook(data / "midi" / "pop909.zip"),
-        performances(data / "midi" / "groove.zip", np.random.default_rng([1, part])),
-        shelf(data / "drums" / "oneshots", soundfonts=False),
-    )  # fmt: skip
+    author = composer(data, work, part)
     shards = int(np.ceil(hours * 3600 / (SCENES * SECONDS)))
     for shard in range(part, shards, of):
         path = work / f"notes_{shard:04d}.npy"
         if path.exists():
             continue
         rng, began = np.random.default_rng([3, shard]), time.time()
-        composer.plays = performances(data / "midi" / "groove.zip", rng)
+        author.plays = performances(data / "midi" / "groove.zip", rng)
         heard: list[np.ndarray] = []
         truth = []
         while len(heard) < SCENES:
-            sound, notes = composer.scene(rng)
+            sound, notes = author.scene(rng)
             if len(notes) > 3 and np.isfinite(sound).all():
                 heard.append(powers(sound))
                 truth.append(notes)
-        heard += [powers(noise(composer, rng)) for _ in range(NOISES)]
+        heard += [powers(noise(author, rng)) for _ in range(NOISES)]
         counts = np.array([len(t) for t in truth])
         np.savez(work / f"truth_{shard:04d}.npz", truth=np.concatenate(truth), counts=counts)
         partial = path.with_suffix(".part")

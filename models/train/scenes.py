@@ -15,10 +15,19 @@ from scipy.signal import butter, fftconvolve, sosfilt
 from dsp.units import RATE
 from models.train import backing, scores
 from models.train.instruments import Instrument, Players
-from models.train.kits import Shelf
+from models.train.kits import Shelf, shelf
 from models.train.scores import Manner, Note, Pedal, Rng, held, manner, pedalling, tidy
 from models.train.singer import Singer
-from models.train.studio import SECONDS, Performance, compressed, minimum_phase, rearranged, render, room
+from models.train.studio import (
+    SECONDS,
+    Performance,
+    compressed,
+    minimum_phase,
+    performances,
+    rearranged,
+    render,
+    room,
+)
 
 SIZE = SECONDS * RATE
 NOTE = np.dtype([("start", "i8"), ("end", "i8"), ("pitch", "i2"), ("velocity", "f4")])
@@ -237,6 +246,15 @@ class Composer:
             drums = drums * np.sqrt(np.mean(dry**2) / np.mean(drums**2)) * 10 ** (rng.uniform(-10, 5) / 20)
             dry, wet = dry + drums, wet + 0.2 * drums
         return mastered(dry, wet, rng), truth_of(notes)
+
+
+def composer(data: Path, work: Path, part: int) -> Composer:
+    """One who draws from all that DATA holds; `work` remembers which programs were heard."""
+    return Composer(
+        Players(data / "pitched", work), backing.Songbook(data / "midi" / "pop909.zip"),
+        performances(data / "midi" / "groove.zip", np.random.default_rng([1, part])),
+        shelf(data / "drums" / "oneshots", soundfonts=False),
+    )  # fmt: skip
 
 
 def worn(x: np.ndarray, rng: Rng) -> np.ndarray:
