@@ -70,8 +70,6 @@ class NoteWeights(NamedTuple):
     harmonics: np.ndarray  # (harmonics,) semitones from a pitch
     neighbours: np.ndarray  # (neighbours,)
     lags: np.ndarray  # (lags,) frames
-    threshold: np.ndarray  # (lags,) likelihood from which an onset is believed at its decision
-    sure: np.ndarray  # (lags,) and from which it need not wait for a later one
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
     touch: np.ndarray  # (lags, TOUCH) what tells how hard a note was struck
     touch_bias: np.ndarray  # (lags,)
@@ -134,8 +132,6 @@ def shapes(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         "harmonics": (s["harmonics"],),
         "neighbours": (s["neighbours"],),
         "lags": (s["lags"],),
-        "threshold": (s["lags"],),
-        "sure": (s["lags"],),
         "over": (1,),
         "touch.w": (s["lags"], TOUCH),
         "touch.b": (s["lags"],),
@@ -206,8 +202,6 @@ def note_weights(arrays: Mapping[str, np.ndarray]) -> NoteWeights:
         whole("harmonics"),
         whole("neighbours"),
         whole("lags"),
-        turned("threshold"),
-        turned("sure"),
         turned("over"),
         turned("touch.w"),
         turned("touch.b"),

@@ -2,8 +2,9 @@
 """Notes of all that sounds together: when to believe the learned ear, and when a note is over.
 
 Each head of the net speaks of what began a fixed while ago; the decision chooses the
-head. A pitch whose likelihood climbs through its threshold begins a note, and may
-begin another once it fell well below. Where earlier heads are sure they need not wait.
+head, and `dsp.polynet` corrects its word. A pitch whose likelihood climbs through its
+threshold begins a note, and may begin another once it fell well below. Where earlier
+heads are sure they need not wait.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from dsp.net import sigmoid
 from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
 from dsp.notes import NoteSettings, asked_of, gate_of
 from dsp.pedal import PedalState, PedalWeights, pedal_forget, pedal_look, pedal_state, unlearned
+from dsp.polynet import PolyNetState, PolyWeights, polynet_forget, polynet_frame, polynet_state
 from dsp.scale import drawn, scale_mask
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
@@ -39,6 +41,7 @@ STARTS, SHAPES = 32, 16  # most starts and ends that a hop can bring, most bends
 ROOM = STARTS + SHAPES + 1  # and the pedal
 REARM = np.float32(0.7)  # times its threshold: a pitch that fell below may begin again
 REFRACTORY = samples(48)  # shortest time between two notes of one pitch
+OLDEST = 13  # frames ago that a note may have begun
 
 SETTLED = samples(50)  # after its start a note has a pitch of its own
 BEHIND = 4 * FRAME  # how long ago a bend or a swell sounded
@@ -72,8 +75,7 @@ class PolyState(NamedTuple):
     tones: TonesState
     net: NoteNetState
     said: np.ndarray  # (lags + 2, PITCHES) logits of the newest frame
-    threshold: np.ndarray  # (lags,) likelihood from which an onset is believed
-    sure: np.ndarray  # (lags,) and from which it need not wait
+    judge: PolyNetState
     over: np.ndarray  # (1,) likelihood of sounding below which a note is over
     armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
@@ -103,7 +105,11 @@ def poly_params(notes: NoteSettings) -> np.ndarray:
 
 
 def poly_state(
-    notes: NoteSettings, weights: NoteWeights, ids: np.ndarray, pedal: PedalWeights | None = None
+    notes: NoteSettings,
+    weights: NoteWeights,
+    judge: PolyWeights,
+    ids: np.ndarray,
+    pedal: PedalWeights | None = None,
 ) -> PolyState:
     """An ear for many notes that has heard nothing; `ids` (1,) counts the events of all detectors.
 
@@ -118,8 +124,7 @@ def poly_state(
         tones,
         notenet_state(weights),
         np.zeros((lags + 2, PITCHES), np.float32),
-        weights.threshold.copy(),
-        weights.sure.copy(),
+        polynet_state(judge),
         weights.over.copy(),
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
@@ -254,11 +259,13 @@ def poly_frame(state, power, now, out, n):
 
     Notes
     -----
-    Realtime: O(pitches * lags), no allocation.
+    The ear's inputs of that frame are read from ``state.tones``. Realtime:
+    O(pitches * lags), no allocation.
     """
-    p, said, weights = state.params[0], state.said, state.net.weights
+    p, said, weights, judge = state.params[0], state.said, state.net.weights, state.judge
     lags, frame = weights.lags, state.clock[1]
     state.clock[1] += 1
+    polynet_frame(judge, said, state.tones.inputs, frame)
     sounding, loud = said[len(lags)], np.float32(0)
     for k in range(BINS):
         loud += power[1, k]
@@ -270,17 +277,18 @@ def poly_frame(state, power, now, out, n):
     for row in range(last, -1, -1):
         if row < last and not p.early:
             break
-        asked = _asked(state.threshold[row] if row == last else state.sure[row], p.reluctance)
+        learned = judge.weights.threshold[row] if row == last else judge.weights.sure[row]
+        asked = _asked(learned, p.reluctance)
         for pitch in range(p.lowest, p.highest + 1):
-            likely = sigmoid(said[row, pitch])
+            likely = sigmoid(judge.judged[row, pitch])
             if likely < REARM * asked:
                 state.armed[row, pitch] = 1
             if likely < asked or not state.armed[row, pitch] or n > most:
                 continue
             state.armed[row, pitch] = 0
-            # A head may speak a frame sooner or later than it should.
+            # A head may speak sooner or later than it should.
             lag = lags[row]
-            since = started(state.rumour, lags[0], pitch, lag - 2, lag + 2, lag, frame)
+            since = started(state.rumour, lags[0], pitch, lag - 2, OLDEST, lag, frame)
             expected = now - since * FRAME - FRAME // 2
             if expected - state.began[pitch] < REFRACTORY or loud < p.gate:
                 continue
@@ -317,6 +325,7 @@ def poly_wake(state):
     state.asleep[0] = 0
     tones_forget(state.tones)
     notenet_forget(state.net)
+    polynet_forget(state.judge)
     pedal_forget(state.pedal)
     for pitch in range(PITCHES):
         for row in range(len(state.armed)):
@@ -360,11 +369,15 @@ class Poly(KernelStage):
     step = staticmethod(poly_step)
 
     def __init__(
-        self, weights: NoteWeights, settings: NoteSettings, pedal: PedalWeights | None = None
+        self,
+        weights: NoteWeights,
+        judge: PolyWeights,
+        settings: NoteSettings,
+        pedal: PedalWeights | None = None,
     ) -> None:
-        self.weights, self.settings, self.pedal = weights, settings, pedal
+        self.weights, self.judge, self.settings, self.pedal = weights, judge, settings, pedal
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        state = poly_state(self.settings, self.weights, np.zeros(1, np.int64), self.pedal)
+        state = poly_state(self.settings, self.weights, self.judge, np.zeros(1, np.int64), self.pedal)
         return self._detects(spec, state, ROOM)

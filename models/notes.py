@@ -27,9 +27,8 @@ def checked(arrays: dict[str, np.ndarray]) -> NoteWeights:
             raise WeightsError(f"{name} of the ear for notes holds what is no number")
     if not (arrays["sd"] > 0).all():
         raise WeightsError("the deviations of the ear for notes are out of range")
-    for name in ("threshold", "sure", "over"):
-        if not ((arrays[name] > 0) & (arrays[name] < 1)).all():
-            raise WeightsError(f"{name} of the ear for notes is no likelihood")
+    if not 0 < arrays["over"][0] < 1:
+        raise WeightsError("over of the ear for notes is no likelihood")
     if not (np.diff(arrays["lags"]) > 0).all() or arrays["lags"][0] < 0:
         raise WeightsError("the lags of the ear for notes do not ascend")
     for name in ("harmonics", "neighbours"):

@@ -22,7 +22,6 @@ def random_arrays(seed: int = 0, **sizes: int) -> dict[str, np.ndarray]:
         spread = 0.1 if len(shape) == 1 or name == "local.b" else 1 / np.sqrt(fan)
         arrays[name] = (spread * rng.standard_normal(shape)).astype(np.float32)
     arrays["mu"] = rng.normal(-2, 0.5, arrays["mu"].shape).astype(np.float32)
-    for name in ("threshold", "sure", "over"):
-        arrays[name] = rng.uniform(0.4, 0.6, arrays[name].shape).astype(np.float32)
+    arrays["over"] = rng.uniform(0.4, 0.6, 1).astype(np.float32)
     arrays["sd"] = rng.uniform(0.5, 2, arrays["sd"].shape).astype(np.float32)
     return arrays | {name: np.array(values, np.int64) for name, values in offsets.items()}

@@ -10,6 +10,7 @@ from dsp.events import EVENT, NOTE_OFF, NOTE_ON
 from dsp.notenet import note_weights
 from dsp.notes import NoteSettings
 from dsp.poly import LET_GO, ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
+from dsp.polynet import trusting
 from dsp.stage import Spec
 from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS
 from dsp.touch import OVERTONES
@@ -23,9 +24,9 @@ SURE, NEVER = 6.0, -8.0  # logits
 A4 = 69 - LOWEST
 
 
-def weights(threshold: float = 0.5, sure: float = 0.95, over: float = 0.3) -> Any:
+def weights(over: float = 0.3) -> Any:
     arrays = random_arrays()
-    arrays["threshold"][:], arrays["sure"][:], arrays["over"][:] = threshold, sure, over
+    arrays["over"][:] = over
     return note_weights(arrays)
 
 
@@ -35,7 +36,7 @@ class Listener:
     def __init__(self, level: float = -20.0, **settings: Any) -> None:
         given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
-        self.state = poly_state(self.settings, weights(), np.zeros(1, np.int64))
+        self.state = poly_state(self.settings, weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
         self.power = np.full((WINDOWS, BINS), 10 ** (level / 10), np.float32)
         self.frame = 0
         self.events = np.zeros(0, EVENT)
@@ -239,7 +240,7 @@ def _sounding() -> list[tuple[int, int, float]]:
 
 
 def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
-    state = poly_state(NoteSettings(lines="many"), weights(), np.zeros(1, np.int64))
+    state = poly_state(NoteSettings(lines="many"), weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
     out = np.zeros(ROOM * 200, EVENT)
     state.id[40], state.id[50] = 7, 8
     state.params[...] = poly_params(NoteSettings(lines="one"))
@@ -248,7 +249,7 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
     assert out["ref"][:n].tolist() == [7, 8] and (out["emitted"][:n] == HOP).all()
     state.params[...] = poly_params(NoteSettings(lines="many"))
     x = hops(1.0)
-    fresh = poly_state(NoteSettings(lines="many"), weights(), np.zeros(1, np.int64))
+    fresh = poly_state(NoteSettings(lines="many"), weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
     expected = np.zeros(ROOM * len(x), EVENT)
     m = poly_step(fresh, np.concatenate([np.zeros((2, HOP), np.float32), x]), expected)
     state.ids[0] = 0
@@ -259,7 +260,9 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
 
 def test_contract() -> None:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True)
-    events = verify_contract(lambda: Poly(weights(0.45, 0.5), settings), hops(), SPEC, [1, 2, 7, 100, 101])
+    events = verify_contract(
+        lambda: Poly(weights(), trusting(len(LAGS), 0.45, 0.5), settings), hops(), SPEC, [1, 2, 7, 100, 101]
+    )
     assert (events["emitted"] - events["time"] <= samples(40)).all()
     on, off = (events[events["kind"] == kind] for kind in (NOTE_ON, NOTE_OFF))
     assert len(on) > 5 and len(off) > 5
@@ -267,5 +270,5 @@ def test_contract() -> None:
 
 
 def test_it_allocates_nothing() -> None:
-    Poly(weights(), NoteSettings(lines="many")).prepare(Spec(hop=HOP, shape=(HOP,)))
+    Poly(weights(), trusting(len(LAGS)), NoteSettings(lines="many")).prepare(Spec(hop=HOP, shape=(HOP,)))
     assert forbidden_calls(poly_step) == []

@@ -75,9 +75,10 @@ class Batch(NamedTuple):
 
 
 class Corpus:
-    """All shards, and batches drawn from them."""
+    """All shards, and batches drawn from them, of which a share of `silent` holds no note."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, seed: int, silent: float = 0.16) -> None:
+        self.silent = silent
         self.scenes: list[Scene] = []
         self.noises: list[np.ndarray] = []
         self.rng = np.random.default_rng(seed)
@@ -156,7 +157,7 @@ class Corpus:
             span = pre + TIME
             scene, start, heard = self._excerpt(span)
             loud = float((10 ** heard[:, 1]).sum(1).mean()) + 1e-9
-            silent = rng.random() < 0.16  # only what is no note
+            silent = rng.random() < self.silent  # only what is no note
             beside = disturb = np.full((1, WINDOWS, BINS), -20, np.float32)
             under = over = 0.0
             if rng.random() < 0.15 and not silent:

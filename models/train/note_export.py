@@ -15,11 +15,7 @@ from models.train.touch import fitted
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 GOLDEN = 100  # frames of the golden pair
-# Likelihoods: of an onset at a head's own decision; of one that need not wait for a later head; below
-# which a note is over. Set on renders kept from training.
-THRESHOLD = dict(zip(LAGS, (0.5, 0.5, 0.45, 0.45), strict=True))
-SURE = dict(zip(LAGS, (0.92, 0.9, 0.9, 0.45), strict=True))
-OVER = 0.5
+OVER = 0.5  # likelihood below which a note is over
 # What a head says is weighed with what the earliest says two frames after a note would have to have begun,
 # and with whether the pitch sounds: own, earliest, sounding, bias. Fitted to onsets of renders kept from training.
 ADVICE = dict(
@@ -46,8 +42,6 @@ def export(work: Path, name: str, folder: Path = WEIGHTS) -> None:
     """Write `notes.*` of the weights from a checkpoint."""
     net = advised(averaged(work / f"{name}.pt", NoteNet()))
     arrays = arrays_of(net)
-    arrays["threshold"] = np.array([THRESHOLD[lag] for lag in LAGS], np.float32)
-    arrays["sure"] = np.array([SURE[lag] for lag in LAGS], np.float32)
     arrays["over"] = np.array([OVER], np.float32)
     corpus = Corpus(work, 99)
     felt = [fitted(corpus.scenes, lag) for lag in LAGS]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What corrects the word of the ear for notes: the weights that were exported, and what they are given to weigh."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsp.hindsight import PAST
+from dsp.polynet import (
+    POSSIBLE,
+    PolyNetState,
+    PolyWeights,
+    correction,
+    features_of,
+    polynet_forget,
+    polynet_frame,
+    polynet_state,
+    trusting,
+)
+from dsp.tones import BINS, CHANNELS, PITCHES
+from models.drums import FOLDER, WeightsError, read, sums
+from models.poly import NAME, checked, load
+
+LAGS = 4
+
+
+def told(state: PolyNetState, frames: np.ndarray, first: int = 0) -> list[np.ndarray]:
+    """What is judged after each of the frames of a word, shape (frames, LAGS + 2, PITCHES)."""
+    judged = []
+    for k, said in enumerate(frames):
+        inputs = np.full((CHANNELS, BINS), -2 - 0.1 * (k % 3), np.float32)
+        polynet_frame(state, said, inputs, first + k)
+        judged.append(state.judged.copy())
+    return judged
+
+
+def words(frames: int = PAST + 4, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(-5, 3, (frames, LAGS + 2, PITCHES)).astype(np.float32)
+
+
+def wary(by: float) -> PolyWeights:
+    """Weights that take the same from every word."""
+    weights = trusting(LAGS)
+    weights.out_bias[:] = -by
+    return weights
+
+
+def test_the_golden_pair_is_reproduced() -> None:
+    with np.load(FOLDER / "poly.golden.npz", allow_pickle=False) as golden:
+        x, y = golden["x"], golden["y"]
+    state = polynet_state(load())
+    for row, expected in zip(x, y, strict=True):
+        correction(state.weights, row, state.hidden, state.change)
+        np.testing.assert_allclose(state.change, expected, atol=1e-4)
+    assert x.shape[1] == features_of(LAGS) and np.abs(y).max() > 0.5
+
+
+def test_who_has_learned_nothing_changes_nothing() -> None:
+    said = words()
+    np.testing.assert_array_equal(told(polynet_state(trusting(LAGS)), said), said[:, :LAGS])
+
+
+def test_only_what_is_possible_is_weighed() -> None:
+    said = words()
+    judged = np.array(told(polynet_state(wary(2)), said))
+    weighed = said[:, :LAGS].max(1) > POSSIBLE
+    weighed[: PAST - 1] = False  # until all that is remembered has been heard
+    assert 0.1 < weighed[PAST:].mean() < 0.9
+    np.testing.assert_allclose(said[:, :LAGS] - judged, 2 * np.repeat(weighed[:, None], LAGS, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "heard"), [(0, True), (1, True), (12, True), (-28, True), (9, False)])
+def test_a_pitch_is_weighed_by_what_is_said_of_its_kin(shift: int, heard: bool) -> None:
+    weights = trusting(LAGS)
+    weights.hidden[:], weights.hidden_bias[:], weights.out[:] = 0.01, 20, 1
+    said = np.full((PAST, LAGS + 2, PITCHES), -6, np.float32)
+    said[-1, 0, 40] = 1
+    plain = told(polynet_state(weights), said)[-1]
+    said[-1, 1, 40 + shift] = -5
+    other = told(polynet_state(weights), said)[-1]
+    assert (abs(other[0, 40] - plain[0, 40]) > 0.01) == heard
+
+
+def test_what_was_before_is_forgotten() -> None:
+    state, fresh = polynet_state(load()), polynet_state(load())
+    told(state, words(30, seed=1))
+    polynet_forget(state)
+    said = words()
+    np.testing.assert_array_equal(told(state, said, 30), told(fresh, said))
+
+
+def test_every_file_has_its_sum_and_a_card() -> None:
+    assert {NAME, "poly.golden.npz"} <= set(sums())
+    assert Path(FOLDER / "poly.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["hidden.w", "hidden.b", "out.w", "out.b", "threshold", "sure"])
+def test_every_array_is_needed(name: str) -> None:
+    arrays = read(FOLDER / NAME)
+    del arrays[name]
+    with pytest.raises(WeightsError):
+        checked(arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden.w", np.zeros((7, 32), np.float32)),
+        ("hidden.b", np.float32(0)),
+        ("out.w", np.full((64, LAGS), np.nan, np.float32)),
+        ("out.b", np.array(["x"])),
+        ("threshold", np.ones(LAGS, np.float32)),
+        ("sure", np.zeros(LAGS, np.float32)),
+    ],
+)
+def test_arrays_of_another_net_are_refused(name: str, value: np.ndarray) -> None:
+    with pytest.raises(WeightsError):
+        checked(read(FOLDER / NAME) | {name: value})
