@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The figures for a person."""
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from bridge.evaluate.pooling import order
 from bridge.evaluate.truth import FAMILIES
 
 MOST_MISTAKES = 6  # worth a line each
+PIPED = 240  # columns where there is no terminal
 COUNTS = ("hit", "extra", "missed")
 
 
@@ -136,10 +138,11 @@ def heard(files: list[dict[str, Any]], preset: str, sound: dict[str, Any] | None
     return ", ".join([f"{count} file{'s'[: count != 1]}", f"{seconds:.0f} s", f"preset {preset}", *spoilt])
 
 
-def _console(width: int | None = None) -> Any:
+def _console() -> Any:
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False, width=width)
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(file=sys.stdout, highlight=False, width=PIPED if piped else None)
 
 
 def _scores(
