@@ -15,14 +15,13 @@ from dsp.hindsight import PAST
 from dsp.kernel import kernel
 from dsp.net import dense, rectify, sigmoid
 from dsp.tones import BINS, BINS_A_PITCH, PITCHES
+from dsp.touch import OVERTONES, SEEN
 
 POSSIBLE = np.float32(-4)  # least logit that is weighed
 LATELY = 4  # newest frames of which every word counts
 BEFORE = (5, 7, 9, 12)  # frames ago of which the earliest onset, the latest and the sounding count
 # Semitones from a pitch to those that may be taken for it, or it for them.
-OTHERS = (-1, 1, -2, 2, -12, 12, -7, 7, -19, 19, -24, 24, -5, 5, -3, -4, 3, 4, -28, 28)
-OVERTONES = (0, 12, 19, 24, 28, 31)  # semitones from a pitch to its first six
-SEEN = 2  # windows of the ear in which they are looked at, short and middle
+RIVALS = (-1, 1, -2, 2, -12, 12, -7, 7, -19, 19, -24, 24, -5, 5, -3, -4, 3, 4, -28, 28)
 AGO = (1, 3, 6, 10)  # frames ago that levels are compared with
 OCTAVES, AGO_OCTAVE = (-12, 12), 6  # and those of octaves
 RUSH = (1, 2, 4, 6)  # frames ago at which it counts how much began
@@ -55,7 +54,7 @@ class PolyNetState(NamedTuple):
 
 def features_of(lags: int) -> int:
     """How many numbers are weighed for a pitch, of an ear with so many lags."""
-    words = LATELY * (lags + 2) + 3 * len(BEFORE) + len(OTHERS) * (lags + 1)
+    words = LATELY * (lags + 2) + 3 * len(BEFORE) + len(RIVALS) * (lags + 1)
     whole = lags + 2 + len(RUSH) + len(AGO)
     return words + whole + SEEN * (1 + len(AGO) + len(OCTAVES)) + 2
 
@@ -115,7 +114,7 @@ def polynet_hear(state, said, inputs, frame):
         for pitch in range(PITCHES):
             total = np.float32(0)
             for overtone in OVERTONES:
-                total += inputs[window, min(BINS_A_PITCH * (pitch + overtone) + 1, BINS - 1)]
+                total += inputs[window, min(BINS_A_PITCH * pitch + 1 + overtone, BINS - 1)]
             state.level[at, window, pitch] = total / np.float32(len(OVERTONES))
 
 
@@ -140,10 +139,10 @@ def consider(state, pitch, frame):
         then = (frame - ago) % PAST
         x[n], x[n + 1], x[n + 2] = said[then, 0, pitch], said[then, lags - 1, pitch], said[then, lags, pitch]
         n += 3
-    for other in OTHERS:
-        there = 0 <= pitch + other < PITCHES
+    for rival in RIVALS:
+        there = 0 <= pitch + rival < PITCHES
         for row in range(lags + 1):
-            x[n] = said[at, row, pitch + other] if there else UNHEARD
+            x[n] = said[at, row, pitch + rival] if there else UNHEARD
             n += 1
     for row in range(lags + 1):
         x[n] = state.many[at, row]

@@ -14,6 +14,7 @@ import soundfile
 from bridge.cli.main import main
 from bridge.evaluate.picture import FEW, curve
 from bridge.evaluate.spoiling import Spoiling
+from bridge.evaluate.tables import show_curve
 from dsp.units import RATE, db
 from models.render import Stroke, render
 
@@ -169,3 +170,21 @@ def test_the_command_hears_what_was_spoilt(folder: Path, capsys: pytest.CaptureF
     assert noisy["scores"]["onsets"]["hit"] >= 7
     assert main([*line, "--lowpass", "6000", "--noise", "-45"]) == 0
     assert json.loads(capsys.readouterr().out) == noisy
+
+
+@pytest.mark.parametrize(("columns", "whole"), [(None, True), ("30", False)])
+def test_a_table_that_is_piped_is_not_cut(
+    columns: str | None, whole: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    counts = {"hit": 1000, "extra": 1000, "missed": 1000, "f": 0.5, "precision": 0.5, "recall": 0.5}
+    row = {
+        "decision_ms": 40.0,
+        "scores": {"notes with offset and velocity": counts, "notes": counts},
+        "delay_ms": {"p10": 30.0, "median": 36.0, "p90": 51.5, "max": 90.0, "n": 1000},
+        "sets": {f"a long name of a set {k}": {"scores": {"notes": counts}} for k in range(6)},
+    }
+    show_curve({"task": "notes", "preset": "piano", "curve": [row], "files": []})
+    assert ("a long name of a set 5" in capsys.readouterr().out) == whole

@@ -267,6 +267,14 @@ def test_contract() -> None:
     on, off = (events[events["kind"] == kind] for kind in (NOTE_ON, NOTE_OFF))
     assert len(on) > 5 and len(off) > 5
     assert set(off["ref"]) <= set(on["id"])
+    ended: dict[float, int] = {}
+    for event in events:
+        if event["kind"] == NOTE_OFF:
+            ended[float(event["number"])] = event["time"]
+        elif event["kind"] == NOTE_ON:
+            assert event["time"] >= ended.get(float(event["number"]), 0), (
+                "no note begins before its last ended"
+            )
 
 
 def test_it_allocates_nothing() -> None:

@@ -24,7 +24,7 @@ from dsp.events import LABELS
 from dsp.units import RATE
 from models.train.drum_corpus import Corpus, render_shards
 from models.train.kits import PIECES, shelf
-from models.train.plan import Plan, command_line, options, paths, planned
+from models.train.plan import Plan, command_line, options, paths, planned, shared
 from models.train.studio import FAMILIES, SECONDS, performances, rearranged, render
 
 PLAN = Plan(steps=8000, rate=2e-3)
@@ -144,8 +144,7 @@ def main() -> None:
     parser, tasks = command_line(__doc__)
     task = paths(tasks.add_parser("render"), "data", "work")
     task.add_argument("--hours", type=float, default=8)
-    task.add_argument("--part", type=int, default=0)
-    task.add_argument("--of", type=int, default=1)
+    shared(task)
     task = tasks.add_parser("train")
     options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")

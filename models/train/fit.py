@@ -48,6 +48,31 @@ def later(x: Tensor, frames: int) -> Tensor:
     return moved
 
 
+def descend(
+    net: nn.Module,
+    steps: int,
+    rate: float,
+    stiff: float,
+    draw: Callable[[], Tensor],
+    kept: Callable[[], Tensor],
+) -> None:
+    """Fit a net so small that it is done in minutes: the loss of what `draw` draws, and of what is `kept` beside it."""
+    fit = torch.optim.AdamW(net.parameters(), rate, weight_decay=stiff)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(fit, steps)
+    for step in range(steps):
+        loss = draw()
+        fit.zero_grad()
+        loss.backward()
+        fit.step()
+        slower.step()
+        if step % 1000 == 999:
+            net.eval()
+            with torch.no_grad():
+                beside = float(kept())
+            net.train()
+            print(f"{step + 1} of {steps}, loss {float(loss.detach()):.4f}, kept {beside:.4f}", flush=True)
+
+
 class Fit:
     """A net in training, as its last checkpoint left it.
 

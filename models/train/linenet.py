@@ -23,7 +23,8 @@ from dsp.notes import NoteSettings
 from dsp.tones import FRAME, LOWEST, PITCHES
 from dsp.units import HOP
 from models import notes
-from models.train.plan import command_line, paths
+from models.train.fit import descend
+from models.train.plan import command_line, paths, shared
 from models.train.scenes import Composer, composer, noise
 from models.train.scores import Rng
 from models.train.seal import seal
@@ -152,21 +153,16 @@ def train(work: Path) -> None:
     (x, y), (x_kept, y_kept) = sets
     net = LineNet(x.shape[1])
     net.mu[:], net.sd[:] = x.float().mean(0), x.float().std(0) + 1e-3
-    fit = torch.optim.AdamW(net.parameters(), RATE_OF_LEARNING, weight_decay=STIFF)
-    slower = torch.optim.lr_scheduler.CosineAnnealingLR(fit, STEPS)
-    entropy = nn.functional.binary_cross_entropy_with_logits
     print(f"{len(x)} to learn from, {len(x_kept)} kept")
-    for step in range(STEPS):
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(net(x.float()), y.float())
+
+    def draw() -> torch.Tensor:
         rows = torch.randint(0, len(x), (BATCH,))
-        loss = entropy(net(x[rows].float()), y[rows].float())
-        fit.zero_grad()
-        loss.backward()
-        fit.step()
-        slower.step()
-        if step % 1000 == 999:
-            with torch.no_grad():
-                kept_loss = float(entropy(net(x_kept.float()), y_kept.float()))
-            print(f"{step + 1} of {STEPS}, loss {float(loss.detach()):.4f}, kept {kept_loss:.4f}", flush=True)
+        return loss(x[rows], y[rows])
+
+    descend(net, STEPS, RATE_OF_LEARNING, STIFF, draw, lambda: loss(x_kept, y_kept))
     torch.save({"net": net.state_dict(), "x": x_kept[:GOLDEN].clone()}, work / "line.pt")
 
 
@@ -193,8 +189,7 @@ def main() -> None:
     parser, tasks = command_line(__doc__)
     task = paths(tasks.add_parser("render"), "data", "work")
     task.add_argument("--scenes", type=int, default=1200)
-    task.add_argument("--part", type=int, default=0)
-    task.add_argument("--of", type=int, default=1)
+    shared(task)
     for verb in ("train", "export"):
         paths(tasks.add_parser(verb), "work")
     args = parser.parse_args()

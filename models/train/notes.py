@@ -21,7 +21,7 @@ import numpy as np
 
 from dsp.tones import CHANNELS
 from models.train.note_corpus import Batch, Corpus, render_shards
-from models.train.plan import Plan, command_line, options, paths, planned
+from models.train.plan import Plan, command_line, options, paths, planned, shared
 from models.train.studio import SECONDS
 
 PLAN = Plan(steps=20_000, minutes=240, rate=3e-3, steady=0.7, warm=60, keep=0.997, steepest=0.5)
@@ -92,8 +92,7 @@ def main() -> None:
     parser, tasks = command_line(__doc__)
     task = paths(tasks.add_parser("render"), "data", "work")
     task.add_argument("--hours", type=float, default=4)
-    task.add_argument("--part", type=int, default=0)
-    task.add_argument("--of", type=int, default=1)
+    shared(task)
     task = tasks.add_parser("train")
     options(task, "notes", batch=4, plan=PLAN)
     task = paths(tasks.add_parser("export"), "work")

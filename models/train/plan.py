@@ -33,6 +33,12 @@ def paths(parser: ArgumentParser, *names: str) -> ArgumentParser:
     return parser
 
 
+def shared(parser: ArgumentParser) -> None:
+    """Which share of the work is this one's, where several are at it."""
+    parser.add_argument("--part", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
+
+
 def options(parser: ArgumentParser, name: str, batch: int, plan: Plan) -> None:
     """What every training takes on its command line."""
     paths(parser, "work")

@@ -21,8 +21,9 @@ from dsp.notenet import notenet_frame, notenet_state
 from dsp.polynet import POSSIBLE, consider, features_of, polynet_hear, polynet_state, shapes, trusting
 from dsp.tones import PITCHES
 from models import notes
+from models.train.fit import descend
 from models.train.note_corpus import Corpus
-from models.train.plan import command_line, paths
+from models.train.plan import command_line, paths, shared
 from models.train.seal import seal
 
 HIDDEN = 96
@@ -134,22 +135,13 @@ def train(work: Path) -> None:
     net = PolyNet(len(lags))
     some = x[:: max(1, len(x) // 100_000)].float()
     net.mu[:], net.sd[:] = some.mean(0), some.std(0) + 1e-2
-    fit = torch.optim.AdamW(net.parameters(), RATE_OF_LEARNING, weight_decay=STIFF)
-    slower = torch.optim.lr_scheduler.CosineAnnealingLR(fit, STEPS)
     print(f"{len(x)} to learn from, {len(x_kept)} kept")
-    for step in range(STEPS):
+
+    def draw() -> torch.Tensor:
         rows = torch.randint(0, len(x), (BATCH,))
-        now = loss(x[rows], ago[rows])
-        fit.zero_grad()
-        now.backward()
-        fit.step()
-        slower.step()
-        if step % 1000 == 999:
-            net.eval()
-            with torch.no_grad():
-                kept_loss = float(loss(x_kept, ago_kept))
-            net.train()
-            print(f"{step + 1} of {STEPS}, loss {float(now.detach()):.4f}, kept {kept_loss:.4f}", flush=True)
+        return loss(x[rows], ago[rows])
+
+    descend(net, STEPS, RATE_OF_LEARNING, STIFF, draw, lambda: loss(x_kept, ago_kept))
     torch.save({"net": net.state_dict(), "x": x_kept[:GOLDEN].clone()}, work / "poly.pt")
 
 
@@ -177,8 +169,7 @@ def main() -> None:
     parser, tasks = command_line(__doc__)
     task = paths(tasks.add_parser("hear"), "work")
     task.add_argument("--examples", type=int, default=5000)
-    task.add_argument("--part", type=int, default=0)
-    task.add_argument("--of", type=int, default=1)
+    shared(task)
     for verb in ("train", "export"):
         paths(tasks.add_parser(verb), "work")
     args = parser.parse_args()
