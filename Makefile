@@ -68,7 +68,10 @@ train-drums: setup
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-train.lock
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.drums train $(WORK) --device $(DEVICE)
-	$(BIN)/python -m models.train.drums export $(WORK) $(if $(REAL),--real $(REAL))
+	$(BIN)/python -m models.train.drums export $(WORK)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.hitnet hear $(WORK) --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.hitnet train $(WORK)
+	$(BIN)/python -m models.train.hitnet export $(WORK) $(if $(REAL),--real $(REAL))
 
 # The note ear anew, likewise; DATA holds pitched/ too (models/weights/notes.md).
 NOTES  ?= build/notes

@@ -17,7 +17,7 @@ from dsp.onset import OnsetSettings
 from dsp.resample import HIGHEST, LOWEST, Resample, ResampleState, resample_step
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, gain, ms, samples
-from models.drums import WeightsError
+from models.archive import WeightsError
 from models.ear import EarSettings, EarState, capacity, ear_adopt, ear_state, ear_step
 
 BLOCK = 4096  # most source samples one step is given

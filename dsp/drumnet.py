@@ -47,7 +47,6 @@ class DrumWeights(NamedTuple):
     gru_state_bias: np.ndarray
     head: np.ndarray  # (lags, memory + layer, OUTPUTS)
     head_bias: np.ndarray  # (lags, OUTPUTS)
-    threshold: np.ndarray  # (lags, VOICES) likelihood from which each is believed
     lags: np.ndarray  # (lags,) frames
 
 
@@ -83,7 +82,6 @@ def shapes(kernels: int, layer: int, memory: int, lags: int) -> dict[str, tuple[
         "gru.b_hh": (3 * memory,),
         "head.w": (lags, OUTPUTS, memory + layer),
         "head.b": (lags, OUTPUTS),
-        "threshold": (lags, VOICES),
         "lags": (lags,),
     }
 
@@ -117,7 +115,6 @@ def drum_weights(arrays: Mapping[str, np.ndarray]) -> DrumWeights:
         turned("gru.b_hh", 0),
         turned("head.w", 0, 2, 1),
         turned("head.b", 0, 1),
-        turned("threshold", 0, 1),
         np.asarray(arrays["lags"], np.int64).copy(),
     )
 

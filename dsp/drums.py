@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.drumnet import DrumWeights
+from dsp.hitnet import HitWeights
 from dsp.hits import DrumSettings, HitsState, hits_hop, hits_params, hits_state, hits_wake, stroke_event
 from dsp.kernel import kernel
 from dsp.onset import OnsetSettings, OnsetState, onset_hop, onset_params, onset_state
@@ -37,10 +38,10 @@ def drums_params(onset: OnsetSettings, drums: DrumSettings) -> tuple[np.ndarray,
 
 
 def drums_state(
-    onset: OnsetSettings, drums: DrumSettings, weights: DrumWeights, ids: np.ndarray
+    onset: OnsetSettings, drums: DrumSettings, weights: DrumWeights, judge: HitWeights, ids: np.ndarray
 ) -> DrumsState:
     """State of the drum ears; `ids`, shape (1,), counts the events of all detectors."""
-    hits = hits_state(drums, weights)
+    hits = hits_state(drums, weights, judge)
     state = DrumsState(
         onset_state(onset),
         hits,
@@ -100,12 +101,16 @@ class Drums(KernelStage):
     step = staticmethod(drums_step)
 
     def __init__(
-        self, weights: DrumWeights, onset: OnsetSettings | None = None, drums: DrumSettings | None = None
+        self,
+        weights: DrumWeights,
+        judge: HitWeights,
+        onset: OnsetSettings | None = None,
+        drums: DrumSettings | None = None,
     ) -> None:
-        self.weights = weights
+        self.weights, self.judge = weights, judge
         self.settings = onset or OnsetSettings(), drums or DrumSettings()
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        state = drums_state(*self.settings, self.weights, np.zeros(1, np.int64))
+        state = drums_state(*self.settings, self.weights, self.judge, np.zeros(1, np.int64))
         return self._detects(spec, state, EVENTS_PER_HOP)

@@ -22,6 +22,7 @@ from dsp.drumnet import (
     drumnet_state,
 )
 from dsp.events import DRUM, LABELS, ONSET, REFINE
+from dsp.hitnet import HitNetState, HitWeights, hitnet_forget, hitnet_look, hitnet_state
 from dsp.kernel import kernel
 from dsp.net import sigmoid
 from dsp.pads import pads_keep, pads_kit, pads_look, pads_name, pads_rename
@@ -95,8 +96,8 @@ class HitsState(NamedTuple):
     net: DrumNetState
     strokes: StrokesState
     looked: np.ndarray  # (1,) time of the newest look [samples]
-    said: np.ndarray  # (OUTPUTS,) of it, at the lag of the decision
-    later: np.ndarray  # (OUTPUTS,) work: at the lag of refinement
+    said: np.ndarray  # (lags, OUTPUTS) of it, by the net
+    judge: HitNetState  # of what the net says
     likely: np.ndarray  # (VOICES,)
     threshold: np.ndarray  # (VOICES,)
     armed: np.ndarray  # (VOICES,) 1 where a voice may speak
@@ -117,7 +118,7 @@ def hits_params(settings: DrumSettings) -> np.ndarray:
     return params
 
 
-def hits_state(settings: DrumSettings, weights: DrumWeights) -> HitsState:
+def hits_state(settings: DrumSettings, weights: DrumWeights, judge: HitWeights) -> HitsState:
     return HitsState(
         hits_params(settings),
         np.zeros(1, np.int64),
@@ -128,8 +129,8 @@ def hits_state(settings: DrumSettings, weights: DrumWeights) -> HitsState:
         drumnet_state(weights),
         strokes_state(),
         np.zeros(1, np.int64),
-        np.full(OUTPUTS, -100, np.float32),
-        np.zeros(OUTPUTS, np.float32),
+        np.full((len(weights.lags), OUTPUTS), -100, np.float32),
+        hitnet_state(judge),
         np.zeros(VOICES, np.float32),
         np.ones(VOICES, np.float32),
         np.ones(VOICES, np.int64),
@@ -178,6 +179,15 @@ def _look(bands, aside, net, framed):
 
 
 @kernel
+def _listen(state, framed):
+    """Have all heads say what they think of a look, and the judge weigh it."""
+    _look(state.bands, state.aside, state.net, framed)
+    for lag in range(len(state.said)):
+        drumnet_say(state.net, lag, state.said[lag])
+    hitnet_look(state.judge, state.said, state.bands.inputs, framed)
+
+
+@kernel
 def _odds(likely, threshold, voice):
     """How far a voice is beyond its threshold, as a ratio of odds."""
     p, t = likely[voice], threshold[voice]
@@ -185,12 +195,13 @@ def _odds(likely, threshold, voice):
 
 
 @kernel
-def _believe(said, learned, reluctance, likely, threshold):
+def _believe(judge, lag, reluctance, likely, threshold):
     """Likelihood of each voice, and what it must reach; the metal's voice is that of its likelier family."""
     for voice in range(METAL):
-        asked = reluctance * learned[voice]
-        threshold[voice] = asked / (np.float32(1) - learned[voice] + asked)
-        likely[voice] = sigmoid(said[voice])
+        learned = judge.weights.threshold[lag, voice]
+        asked = reluctance * learned
+        threshold[voice] = asked / (np.float32(1) - learned + asked)
+        likely[voice] = sigmoid(judge.judged[lag, voice])
     odds = max(_odds(likely, threshold, HAT), _odds(likely, threshold, CYMBAL))
     threshold[METAL] = np.float32(0.5)
     likely[METAL] = odds / (np.float32(1) + odds)
@@ -230,9 +241,9 @@ def _note(notes, label):
 
 
 @kernel
-def _hit(state, pads, row, voice, now, ids, out, n):
-    """Name the stroke in `row`; the number of events then."""
-    params, strokes, said = state.params[0], state.strokes, state.said
+def _hit(state, pads, row, voice, lag, now, ids, out, n):
+    """Name the stroke in `row` by the head of row `lag`; the number of events then."""
+    params, strokes, said = state.params[0], state.strokes, state.said[lag]
     family = _family(state.likely, state.threshold, voice)
     time = max(strokes.time[row], now - params.decision)
     embedding = state.net.embedding
@@ -280,9 +291,9 @@ def _pad(state, pads, onset, row, now, ids, out, n):
 @kernel
 def _refine(state, pads, now, ids, out, n):
     """What 60 ms tell more of the hits that have waited that long."""
-    net, strokes, likely, threshold = state.net, state.strokes, state.likely, state.threshold
-    lag = len(net.weights.lags) - 1
-    fresh = False
+    strokes, likely, threshold = state.strokes, state.likely, state.threshold
+    lag = len(state.said) - 1
+    said, fresh = state.said[lag], False
     for slot in range(SLOTS):
         wait = state.pending[slot]
         if wait.id == 0 or now + FRAME - wait.struck <= REFINED:
@@ -292,8 +303,7 @@ def _refine(state, pads, now, ids, out, n):
         if now - wait.struck > REFINED:
             continue
         if not fresh:
-            drumnet_say(net, lag, state.later)
-            _believe(state.later, net.weights.threshold[lag], state.params[0].reluctance, likely, threshold)
+            _believe(state.judge, lag, state.params[0].reluctance, likely, threshold)
             fresh = True
         family = wait.family
         if likely[family] < REARM * threshold[family]:
@@ -301,8 +311,8 @@ def _refine(state, pads, now, ids, out, n):
                 named = strokes.families[wait.row] >> other & 1
                 if likely[other] >= max(CLEARLY, likely[family]) and not named:
                     family = other
-        label = pads_rename(pads, net.embedding, _label(state.family, state.later, family))
-        value = _velocity(state.later, family)
+        label = pads_rename(pads, state.net.embedding, _label(state.family, said, family))
+        value = _velocity(said, family)
         if label != wait.label or abs(value - wait.value) > NEWS:
             strokes.families[wait.row] |= 1 << family
             write_event(
@@ -323,8 +333,10 @@ def hits_wake(state):
     for i in range(len(bands.recent)):
         bands.recent[i] = np.float32(0)
     drumnet_forget(state.net)
-    for i in range(OUTPUTS):
-        state.said[i] = np.float32(-100)
+    hitnet_forget(state.judge)
+    for lag in range(len(state.said)):
+        for i in range(OUTPUTS):
+            state.said[lag, i] = np.float32(-100)
     for slot in range(SLOTS):
         state.pending[slot].id = 0
 
@@ -360,13 +372,12 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
     framed = bands_hop(state.bands, x)
     due = strokes_due(strokes, now, params.decision)
     if framed or due >= 0:
-        _look(state.bands, state.aside, state.net, framed)
-        drumnet_say(state.net, lag, state.said)
+        _listen(state, framed)
         state.looked[0] = now
     if pads_kit(pads):
         return _pad(state, pads, onset, due, now, ids, out, n) if due >= 0 else n
     likely, threshold = state.likely, state.threshold
-    _believe(state.said, state.net.weights.threshold[lag], params.reluctance, likely, threshold)
+    _believe(state.judge, lag, params.reluctance, likely, threshold)
     looked, frames = state.looked[0], state.net.weights.lags[lag]
     earliest, expected = now - params.decision - LATE, looked - frames * FRAME - FRAME // 2
     for voice in range(VOICES):
@@ -392,11 +403,11 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
         if row < 0:
             family = _family(likely, threshold, voice)
             told = max(time, now - onset.params[0].decision)  # an onset has a decision of its own
-            id = stroke_event(out[n], ids, told, now, _velocity(state.said, family), likely[family])
+            id = stroke_event(out[n], ids, told, now, _velocity(state.said[lag], family), likely[family])
             row = strokes_add(strokes, time, id, 0)
             onset.counter[2] = max(onset.counter[2], told)
             n += onset.params[0].enabled
-        n = _hit(state, pads, row, voice, now, ids, out, n)
+        n = _hit(state, pads, row, voice, lag, now, ids, out, n)
     silent = due >= 0 and strokes_broke_silence(strokes, due, now)
     if silent and strokes.families[due] == 0:
         best = -1
@@ -407,7 +418,7 @@ def hits_hop(state, pads, onset, x, now, ids, out, n):
             if best < 0 or _odds(likely, threshold, voice) > _odds(likely, threshold, best):
                 best = voice
         if best >= 0:
-            n = _hit(state, pads, due, best, now, ids, out, n)
+            n = _hit(state, pads, due, best, lag, now, ids, out, n)
     if silent and params.decision <= LATE:
         strokes.families[due] |= CLOSED  # alone, and decided early: what the net adds later is the same sound
     if framed:

@@ -95,6 +95,22 @@ def dense(x, weights, bias, out):
 
 
 @kernel
+def perceptron(weights, x, hidden, out):
+    """Two dense layers, what is negative between them being 0.
+
+    Parameters
+    ----------
+    weights : tuple
+        Its ``hidden``, ``hidden_bias``, ``out`` and ``out_bias`` are read.
+    x : array, shape (n,)
+    hidden, out : arrays, shapes (h,) and (m,)
+    """
+    dense(x, weights.hidden, weights.hidden_bias, hidden)
+    rectify(hidden)
+    dense(hidden, weights.out, weights.out_bias, out)
+
+
+@kernel
 def gather(x, stride, out):
     """What each position of a convolution sees of one more frame.
 

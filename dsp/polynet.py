@@ -13,7 +13,7 @@ import numpy as np
 
 from dsp.hindsight import PAST
 from dsp.kernel import kernel
-from dsp.net import dense, rectify, sigmoid
+from dsp.net import perceptron, sigmoid
 from dsp.tones import BINS, BINS_A_PITCH, PITCHES
 from dsp.touch import OVERTONES, SEEN
 
@@ -169,14 +169,6 @@ def consider(state, pitch, frame):
 
 
 @kernel
-def correction(weights, x, hidden, out):
-    """What is to be added to the logits of each lag, out (lags,), for what is weighed, x (features,)."""
-    dense(x, weights.hidden, weights.hidden_bias, hidden)
-    rectify(hidden)
-    dense(hidden, weights.out, weights.out_bias, out)
-
-
-@kernel
 def polynet_frame(state, said, inputs, frame):
     """Take in one more frame of the ear's word and judge it, into ``state.judged``.
 
@@ -203,7 +195,7 @@ def polynet_frame(state, said, inputs, frame):
             most = max(most, said[row, pitch])
         if most > POSSIBLE and state.heard[0] == PAST:
             consider(state, pitch, frame)
-            correction(state.weights, state.x, state.hidden, state.change)
+            perceptron(state.weights, state.x, state.hidden, state.change)
             for row in range(lags):
                 state.judged[row, pitch] += state.change[row]
 

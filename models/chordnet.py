@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from dsp.events import CHORDS, KEYS, QUALITIES
+from models.archive import FOLDER, between, fitting, measured, read
 from models.chroma import HIGH, LOW, PITCHES
-from models.drums import FOLDER, WeightsError, read
 
 NAME = "chords.npz"
 LAG = 5  # looks until a chord is named
@@ -119,16 +119,10 @@ class ChordNet:
 
 def checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays, if they are of this net."""
-    if not {"dense.b", "gru.w_hh", "key.b"} <= arrays.keys():
-        raise WeightsError(f"{NAME} holds another net")
+    measured(arrays, ("dense.b", "gru.w_hh", "key.b"), NAME)
     sizes = arrays["dense.b"].size, arrays["gru.w_hh"].shape[-1], arrays["key.b"].size
-    for name, shape in shapes(*sizes).items():
-        if name not in arrays or arrays[name].shape != shape:
-            raise WeightsError(f"{NAME}: {name} is not of shape {shape}")
-        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
-            raise WeightsError(f"{NAME}: {name} holds what is no number")
-    if not arrays["sd"] > 0:
-        raise WeightsError(f"{NAME}: the deviation is out of range")
+    fitting(arrays, shapes(*sizes), NAME)
+    between(arrays, ["sd"], NAME, np.inf)
     return arrays
 
 

@@ -17,8 +17,7 @@ from dsp.onset import OnsetSettings
 from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
-from models import beat, line, notes, pedal, poly
-from models.drums import load
+from models import beat, drums, hits, line, notes, pedal, poly
 
 EVENTS_PER_HOP = 96  # room kept for what one hop may say
 
@@ -51,7 +50,7 @@ def ear_state(settings: EarSettings) -> EarState:
 
     Raises
     ------
-    models.drums.WeightsError
+    models.archive.WeightsError
         The weights of an ear are not there, or not what was exported.
     """
     ids = np.zeros(1, np.int64)
@@ -59,7 +58,7 @@ def ear_state(settings: EarSettings) -> EarState:
         np.zeros((1, HOP), np.float32),
         np.zeros(1, np.int64),
         level_state(ids),
-        drums_state(settings.onset, settings.drums, load(), ids),
+        drums_state(settings.onset, settings.drums, drums.load(), hits.load(), ids),
         line_state(settings.notes, notes.load(), line.load(), ids),
         poly_state(settings.notes, notes.load(), poly.load(), ids, pedal.load()),
         beat_state(settings.beat, beat.load(), ids),

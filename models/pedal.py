@@ -6,20 +6,15 @@ from functools import cache
 import numpy as np
 
 from dsp.pedal import PedalWeights, pedal_weights, shapes
-from models.drums import FOLDER, WeightsError, read
+from models.archive import FOLDER, fitting, measured, read
 
 NAME = "pedal.npz"
 
 
 def checked(arrays: dict[str, np.ndarray]) -> PedalWeights:
     """Weights of the net in `dsp.pedal`, if that is what the arrays are."""
-    if "head.w" not in arrays or not arrays["head.w"].ndim:
-        raise WeightsError(f"{NAME} holds another net")
-    for name, shape in shapes(arrays["head.w"].shape[-1]).items():
-        if name not in arrays or arrays[name].shape != shape:
-            raise WeightsError(f"{NAME}: {name} is not of shape {shape}")
-        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
-            raise WeightsError(f"{NAME}: {name} holds what is no number")
+    measured(arrays, ["head.w"], NAME)
+    fitting(arrays, shapes(arrays["head.w"].shape[-1]), NAME)
     return pedal_weights(arrays)
 
 

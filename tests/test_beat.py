@@ -28,8 +28,8 @@ from dsp.pointer import METRES, pointer_hop, pointer_read, pointer_state, pointe
 from dsp.pulse import BANDS, INPUTS, Pulse
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
+from models.archive import FOLDER, WeightsError, read
 from models.beat import checked, load
-from models.drums import FOLDER, WeightsError, read
 from models.render import Stroke, render
 from tests.contract import verify_contract
 

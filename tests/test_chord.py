@@ -25,9 +25,9 @@ from dsp.events import (
     unpacked,
 )
 from dsp.units import RATE, hz
+from models.archive import FOLDER, WeightsError, read
 from models.chord import ChordSettings
 from models.chordnet import NAME, ChordNet, checked, load
-from models.drums import FOLDER, WeightsError, read
 from models.harmony import HarmonyStage
 from models.key import KeySettings
 

@@ -19,7 +19,8 @@ from dsp.drumnet import (
 )
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
-from models.drums import FOLDER, load
+from models.archive import FOLDER
+from models.drums import load
 from tests.contract import forbidden_calls, verify_contract
 from tests.drumweights import LAGS, random_arrays, random_weights
 

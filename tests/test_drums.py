@@ -16,7 +16,7 @@ from dsp.pads import PADS
 from dsp.stage import Spec, arrays
 from dsp.units import HOP, RATE, samples
 from tests.contract import forbidden_calls, verify_contract
-from tests.drumweights import plain_weights, random_weights
+from tests.drumweights import TRUSTING, plain_weights, random_weights
 
 HOPS = Spec(hop=HOP, shape=(HOP,))
 RANDOM, PLAIN = random_weights(), plain_weights()
@@ -62,7 +62,7 @@ def heard(
     onset: OnsetSettings | None = None,
     drums: DrumSettings | None = None,
 ) -> np.ndarray:
-    ears, frames = Drums(weights, onset, drums), hops(x)
+    ears, frames = Drums(weights, TRUSTING, onset, drums), hops(x)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     return out[: ears.process(frames, out=out)].copy()
 
@@ -197,7 +197,7 @@ def test_refine_moves_a_hit_to_another_family_only_if_that_is_clear() -> None:
 
 def test_every_stroke_is_a_pad_of_the_kit() -> None:
     x, truth = beat(6)
-    ears, frames = Drums(PLAIN, None, DrumSettings(decision_ms=8)), hops(x)
+    ears, frames = Drums(PLAIN, TRUSTING, None, DrumSettings(decision_ms=8)), hops(x)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     plain = out[: ears.process(frames, out=out)].copy()
     ears.reset()
@@ -221,7 +221,7 @@ def test_every_stroke_is_a_pad_of_the_kit() -> None:
 
 def test_embeddings_of_the_newest_hits_are_kept() -> None:
     x, _ = beat(7, bars=4)
-    ears, frames = Drums(RANDOM), hops(x)
+    ears, frames = Drums(RANDOM, TRUSTING), hops(x)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     drums = of(out[: ears.process(frames, out=out)], DRUM)
     pads = ears.state.pads
@@ -232,7 +232,7 @@ def test_embeddings_of_the_newest_hits_are_kept() -> None:
 
 def test_corrections_take_the_place_of_a_label() -> None:
     x, _ = beat(6)
-    ears, frames = Drums(PLAIN), hops(x)
+    ears, frames = Drums(PLAIN, TRUSTING), hops(x)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     pads = ears.state.pads
     pads.weights[0, 0, -1] = 1  # always speaks up
@@ -254,7 +254,7 @@ def test_drums_without_onsets_and_onsets_without_drums() -> None:
 def test_ears_that_are_off_keep_the_clock() -> None:
     x, truth = beat(5)
     frames, ids = hops(x), np.zeros(1, np.int64)
-    state, out = drums_state(*OFF, PLAIN, ids), np.zeros(EVENTS_PER_HOP * len(frames), EVENT)
+    state, out = drums_state(*OFF, PLAIN, TRUSTING, ids), np.zeros(EVENTS_PER_HOP * len(frames), EVENT)
     half = len(frames) // 2
     assert drums_step(state, frames[:half], out) == 0
     # A live reload overwrites the parameters and nothing else.
@@ -269,7 +269,7 @@ def test_ears_that_are_off_keep_the_clock() -> None:
 def test_ears_switched_on_again_hear_what_comes_then() -> None:
     x, truth = beat(5)
     frames = hops(x)
-    ears = Drums(PLAIN)
+    ears = Drums(PLAIN, TRUSTING)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     part = len(frames) // 3
     ears.process(frames[:part], out=out)
@@ -289,7 +289,7 @@ def test_ids_are_shared() -> None:
     x, _ = beat(6, bars=1)
     ids, frames = np.array([41]), hops(x)
     out = np.zeros(EVENTS_PER_HOP * len(frames), EVENT)
-    n = drums_step(drums_state(OnsetSettings(), DrumSettings(), PLAIN, ids), frames, out)
+    n = drums_step(drums_state(OnsetSettings(), DrumSettings(), PLAIN, TRUSTING, ids), frames, out)
     assert n > 10
     np.testing.assert_array_equal(out["id"][:n], np.arange(42, 42 + n))
 
@@ -298,7 +298,7 @@ def test_shapes_do_not_depend_on_settings() -> None:
     small = DrumSettings(decision_ms=3, refractory_ms=500, sensitivity=0, refine=False)
     large = DrumSettings(decision_ms=60, refractory_ms=10, sensitivity=1)
     found = [
-        [a.shape for a in arrays(drums_state(OnsetSettings(), drums, PLAIN, np.zeros(1, np.int64)))]
+        [a.shape for a in arrays(drums_state(OnsetSettings(), drums, PLAIN, TRUSTING, np.zeros(1, np.int64)))]
         for drums in (small, large)
     ]
     assert found[0] == found[1]
@@ -317,12 +317,12 @@ def test_sensitivity_names_more() -> None:
 def test_drums_keep_the_contract(settings: DrumSettings) -> None:
     x, _ = beat(8, bars=1)
     cuts = [1, 2, 400, 401, 402, 777, 1500]
-    events = verify_contract(lambda: Drums(RANDOM, OnsetSettings(), settings), hops(x), HOPS, cuts)
+    events = verify_contract(lambda: Drums(RANDOM, TRUSTING, OnsetSettings(), settings), hops(x), HOPS, cuts)
     assert {int(k) for k in events["kind"]} == {ONSET, DRUM, REFINE}
 
 
 def test_kernels_of_the_drums_allocate_nothing() -> None:
-    Drums(RANDOM).prepare(HOPS)
+    Drums(RANDOM, TRUSTING).prepare(HOPS)
     assert forbidden_calls(drums_step) == []
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsp.linenet import judged
-from models.drums import FOLDER, WeightsError, read, sums
+from models.archive import FOLDER, WeightsError, read, sums
 from models.line import NAME, checked, load
 
 

@@ -12,7 +12,7 @@ from bridge.hearing import hearing
 from bridge.preset import load as preset
 from dsp.notenet import notenet_frame, notenet_state
 from dsp.tones import PITCHES
-from models.drums import FOLDER, WeightsError, sums
+from models.archive import FOLDER, WeightsError, sums
 from models.notes import NAME, checked, load
 from tests.noteweights import random_arrays
 

@@ -13,7 +13,7 @@ from dsp.spectrum import BANDS, HIGHS, LOWS, Spectrum, spectrum_step
 from dsp.stage import Spec
 from dsp.units import HOP, RATE, samples
 from tests.contract import forbidden_calls, verify_contract
-from tests.drumweights import random_weights
+from tests.drumweights import TRUSTING, random_weights
 
 ONSETS_ONLY = DrumSettings(enabled=False)
 NET = random_weights()  # that nobody asks
@@ -25,7 +25,7 @@ def hops(x: np.ndarray) -> np.ndarray:
 
 def onsets(x: np.ndarray, settings: OnsetSettings | None = None) -> np.ndarray:
     """All onsets in x."""
-    ears = Drums(NET, settings or OnsetSettings(), ONSETS_ONLY)
+    ears = Drums(NET, TRUSTING, settings or OnsetSettings(), ONSETS_ONLY)
     frames = hops(x)
     out = ears.prepare(Spec(hop=HOP, shape=(HOP,), capacity=len(frames))).empty()
     events = out[: ears.process(frames, out=out)].copy()
@@ -208,7 +208,7 @@ def test_refractory_is_kept() -> None:
 def test_onsets_keep_the_contract() -> None:
     x, _ = bursts(12, -10, -60, seed=12)
     events = verify_contract(
-        lambda: Drums(NET, OnsetSettings(decision_ms=3), ONSETS_ONLY),
+        lambda: Drums(NET, TRUSTING, OnsetSettings(decision_ms=3), ONSETS_ONLY),
         hops(x),
         Spec(hop=HOP, shape=(HOP,)),
         [1, 17, 18, 300, 301, 900],

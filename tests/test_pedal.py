@@ -41,7 +41,7 @@ from dsp.polynet import trusting
 from dsp.tones import BINS, PITCHES, WINDOWS
 from dsp.units import RATE, samples
 from models import pedal as trained
-from models.drums import FOLDER, WeightsError
+from models.archive import FOLDER, WeightsError
 from tests.contract import forbidden_calls, verify_contract
 from tests.noteweights import LAGS
 from tests.test_departure import leaving, left, said

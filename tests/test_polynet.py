@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dsp.hindsight import PAST
+from dsp.net import perceptron
 from dsp.polynet import (
     POSSIBLE,
     PolyNetState,
     PolyWeights,
-    correction,
     features_of,
     polynet_forget,
     polynet_frame,
@@ -19,7 +19,7 @@ from dsp.polynet import (
     trusting,
 )
 from dsp.tones import BINS, CHANNELS, PITCHES
-from models.drums import FOLDER, WeightsError, read, sums
+from models.archive import FOLDER, WeightsError, read, sums
 from models.poly import NAME, checked, load
 
 LAGS = 4
@@ -52,7 +52,7 @@ def test_the_golden_pair_is_reproduced() -> None:
         x, y = golden["x"], golden["y"]
     state = polynet_state(load())
     for row, expected in zip(x, y, strict=True):
-        correction(state.weights, row, state.hidden, state.change)
+        perceptron(state.weights, row, state.hidden, state.change)
         np.testing.assert_allclose(state.change, expected, atol=1e-4)
     assert x.shape[1] == features_of(LAGS) and np.abs(y).max() > 0.5
 

@@ -11,7 +11,8 @@ import pytest
 from bridge.errors import ModelError
 from bridge.hearing import hearing
 from bridge.preset import load
-from models.drums import SUMS, WeightsError, checked, read
+from models.archive import SUMS, WeightsError, read
+from models.drums import checked
 from tests.drumweights import random_arrays
 
 
@@ -79,7 +80,6 @@ def test_every_array_is_needed(name: str) -> None:
         ("dense.b", np.float32(0)),
         ("dense.b", np.full(96, np.nan, np.float32)),
         ("sd", np.zeros(224, np.float32)),
-        ("threshold", np.ones((5, 7), np.float32)),
         ("lags", np.array([0, 2, 1, 5, 14])),
         ("mu", np.full(224, "x")),
     ],
@@ -93,7 +93,7 @@ def test_a_daemon_without_its_weights_says_so(monkeypatch: pytest.MonkeyPatch) -
     def refuse() -> None:
         raise WeightsError("drums.npz is not there")
 
-    monkeypatch.setattr("models.ear.load", refuse)
+    monkeypatch.setattr("models.drums.load", refuse)
     with pytest.raises(ModelError, match="is not there") as caught:
         hearing(load("drums"), 48_000)
     assert "again" in caught.value.hint

@@ -15,6 +15,7 @@ from bridge.preset import Preset
 from dsp.events import LABEL_ROW, LABELS
 from dsp.pads import PADS, PadsState
 from models import drums
+from models.archive import WeightsError, sums
 from models.kit import ECHO, Kit, Pad, Prior, Rows, nothing, rows_of
 
 CORRECTIONS = "corrections"  # the kit that takes what is put right where the preset names none
@@ -32,8 +33,8 @@ class Ear(NamedTuple):
 def ear() -> Ear:
     """The ear in use."""
     try:
-        arrays, name = drums.weights(), drums.sums().get(drums.NAME, "")[:16]
-    except drums.WeightsError:
+        arrays, name = drums.weights(), sums().get(drums.NAME, "")[:16]
+    except WeightsError:
         return Ear("", None, None)
     return Ear(name, prior_of(arrays), place_of(arrays))
 

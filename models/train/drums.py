@@ -3,15 +3,15 @@
 
     python -m models.train.drums render DATA WORK [--hours 8] [--part 0 --of 2]
     python -m models.train.drums train WORK [--steps 8000] [--device cpu]
-    python -m models.train.drums export WORK [--real MDB]
+    python -m models.train.drums export WORK
     python -m models.train.drums test DATA OUT
 
 DATA holds `drums/oneshots/KIT/...`, `midi/groove.zip` (Groove MIDI Dataset) and `midi/pop909.zip`
 (POP909); further kits come with Debian's hydrogen-drumkits, fluid-soundfont-gm and
 musescore-general-soundfont. Rendering and training can be stopped and go on where they were; every draw
-is seeded. `export` writes the weights that ship; with MDB, a folder of real songs laid out as MDB Drums,
-it sets the thresholds there (they alone are tuned on recordings). `test` writes what none of it has
-heard: other drummers on other kits, with what was struck and how hard beside each file.
+is seeded. `export` writes the weights that ship; what corrects them is learned after (`models.train.hitnet`).
+`test` writes what none of it has heard: other drummers on other kits, with what was struck and how hard
+beside each file.
 """
 
 from pathlib import Path
@@ -149,7 +149,6 @@ def main() -> None:
     options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
-    task.add_argument("--real", type=Path, help="songs to set the thresholds by")
     task.add_argument("--name", default="drums")
     task = paths(tasks.add_parser("test"), "data", "out")
     task.add_argument("--count", type=int, default=40)
@@ -164,7 +163,7 @@ def main() -> None:
     else:
         from models.train.drum_export import export
 
-        export(args.work, args.name, args.real)
+        export(args.work, args.name)
 
 
 if __name__ == "__main__":
