@@ -22,6 +22,7 @@ BEFORE = (5, 7, 9, 12, 16)  # frames ago of which the earliest word counts, a mi
 REGIONS = 5  # of the short window, whose mean levels count
 AGO = (1, 2, 3, 5, 8, 12)  # frames ago that levels are compared with
 PAST = BEFORE[-1] + 1  # frames that are remembered
+NOTHING = np.float32(-100)  # logit before anything was heard
 
 
 class HitWeights(NamedTuple):
@@ -39,7 +40,7 @@ class HitNetState(NamedTuple):
     frame: np.ndarray  # (1,) frames heard so far
     said: np.ndarray  # (PAST, lags, VOICES) logits, frame f in row f % PAST
     level: np.ndarray  # (PAST, REGIONS) log10 over what counts as full
-    judged: np.ndarray  # (lags, VOICES) corrected logits of the frame looked at last
+    judged: np.ndarray  # (lags, VOICES) logits of the frame looked at last, those of the families corrected
     x: np.ndarray  # (features,) work
     hidden: np.ndarray  # (hidden,) work
     change: np.ndarray  # (lags,) work
@@ -79,15 +80,15 @@ def hitnet_state(weights: HitWeights) -> HitNetState:
         return np.zeros(shape, np.float32)
 
     return HitNetState(
-        weights, np.zeros(1, np.int64), zeros(PAST, lags, VOICES), zeros(PAST, REGIONS), zeros(lags, VOICES),
-        zeros(features), zeros(hidden), zeros(lags),
+        weights, np.zeros(1, np.int64), zeros(PAST, lags, VOICES), zeros(PAST, REGIONS),
+        np.full((lags, VOICES), NOTHING), zeros(features), zeros(hidden), zeros(lags),
     )  # fmt: skip
 
 
 @kernel
 def _rival(word, voice):
     """The likeliest family but the voice's own, of one head's word, shape (VOICES,)."""
-    best = np.float32(-100)
+    best = NOTHING
     for family in range(METAL):
         if family != voice:
             best = max(best, word[family])
@@ -165,7 +166,8 @@ def hitnet_look(state, said, inputs, framed):
         for row in range(lags):
             state.judged[row, voice] = said[row, voice]
             most = max(most, said[row, voice])
-        if most > POSSIBLE and state.frame[0] >= PAST - 1:
+        # Of the metal's voice, which only taught the nets, nothing is asked.
+        if voice != METAL and most > POSSIBLE and state.frame[0] >= PAST - 1:
             consider(state, voice)
             perceptron(state.weights, state.x, state.hidden, state.change)
             for row in range(lags):
@@ -178,3 +180,6 @@ def hitnet_look(state, said, inputs, framed):
 def hitnet_forget(state):
     """As if nothing had been heard."""
     state.frame[0] = 0
+    for row in range(len(state.judged)):
+        for voice in range(VOICES):
+            state.judged[row, voice] = NOTHING

@@ -71,6 +71,7 @@ def test_only_what_is_possible_is_weighed() -> None:
     judged = told(hitnet_state(wary), said)
     weighed = said[..., :VOICES].max(1, keepdims=True) > POSSIBLE
     weighed[: PAST - 1] = False  # until all that is remembered has been heard
+    weighed[..., METAL] = False  # nothing is asked of it
     assert weighed[PAST:].any() and not weighed[PAST:].all()
     np.testing.assert_allclose(said[..., :VOICES] - judged, 2.0 * np.repeat(weighed, LAGS, 1), atol=1e-5)
 
@@ -121,7 +122,9 @@ def test_a_second_look_replaces_the_first() -> None:
 def test_what_was_before_is_forgotten() -> None:
     state, fresh = hitnet_state(load()), hitnet_state(load())
     told(state, words(30, seed=1))
+    assert state.judged.max() > POSSIBLE
     hitnet_forget(state)
+    assert state.judged.max() < POSSIBLE > fresh.judged.max()
     said = words()
     np.testing.assert_array_equal(told(state, said), told(fresh, said))
 
