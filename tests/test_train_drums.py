@@ -11,10 +11,12 @@ import pytest
 import soundfile as sf
 
 from dsp.bands import BANDS, FRAME, INPUTS, Bands
+from dsp.drumnet import VOICES
 from dsp.events import LABEL_ROW, LABELS
 from dsp.stage import Spec
 from dsp.units import HOP, RATE
 from models.train.drum_corpus import FRAMES, TIME, Corpus, powers
+from models.train.drum_thresholds import FIVE, Song, thresholds
 from models.train.kits import PIECES, Shelf, hydrogen_kit, piece_of
 from models.train.studio import (
     FAMILIES,
@@ -174,3 +176,27 @@ def test_bands_keep_the_contract() -> None:
     rng = np.random.default_rng(8)
     x = (rng.standard_normal((600, HOP)) * 0.1).astype(np.float32)
     verify_contract(Bands, x, Spec(RATE, HOP, (HOP,)), [1, 2, 3, 7, 100, 101, 500])
+
+
+def heard(strokes: dict[str, float], rumours: dict[str, float], lag: int = 2, frames: int = 4000) -> Song:
+    """A song in which each family is struck every 0.4 s, as likely as given, and as often suspected in vain."""
+    likely, struck = np.zeros((frames, 1, VOICES), np.float32), {family: np.zeros(0) for family in FIVE}
+    at = np.arange(100, frames - 100, 100)
+    for sure, shift in ((strokes, 0), (rumours, 50)):
+        for family, p in sure.items():
+            for later in range(2):
+                likely[at + shift + lag + later, 0, FAMILIES.index(family)] = p
+    return Song(likely, struck | dict.fromkeys(strokes, (at + 0.5) * FRAME / RATE))
+
+
+def test_thresholds_part_strokes_from_what_is_suspected_in_vain() -> None:
+    song = heard({"kick": 0.8, "hat": 0.7}, {"kick": 0.4, "hat": 0.3, "snare": 0.6})
+    kick, snare, hat = thresholds([song], [], np.array([2]))[0, :3]
+    assert 0.4 < kick <= 0.8 and snare > 0.6 and 0.3 < hat <= 0.7
+
+
+def test_thresholds_of_what_songs_at_hand_lack_are_those_of_renders() -> None:
+    song, render = heard({"kick": 0.8}, {"cymbal": 0.2}), heard({"cymbal": 0.5}, {})
+    row = FAMILIES.index("cymbal")
+    assert thresholds([song], [], np.array([2]))[0, row] > 0.2
+    assert 0.2 < thresholds([song], [render] * 3, np.array([2]))[0, row] <= 0.5
