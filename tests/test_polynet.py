@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dsp.hindsight import PAST
-from dsp.net import perceptron
 from dsp.polynet import (
     POSSIBLE,
     PolyNetState,
@@ -21,6 +20,7 @@ from dsp.polynet import (
 from dsp.tones import BINS, CHANNELS, PITCHES
 from models.archive import FOLDER, WeightsError, read, sums
 from models.poly import NAME, checked, load
+from tests.golden import reproduces
 
 LAGS = 4
 
@@ -48,13 +48,7 @@ def wary(by: float) -> PolyWeights:
 
 
 def test_the_golden_pair_is_reproduced() -> None:
-    with np.load(FOLDER / "poly.golden.npz", allow_pickle=False) as golden:
-        x, y = golden["x"], golden["y"]
-    state = polynet_state(load())
-    for row, expected in zip(x, y, strict=True):
-        perceptron(state.weights, row, state.hidden, state.change)
-        np.testing.assert_allclose(state.change, expected, atol=1e-4)
-    assert x.shape[1] == features_of(LAGS) and np.abs(y).max() > 0.5
+    reproduces("poly", polynet_state(load()), features_of(LAGS))
 
 
 def test_who_has_learned_nothing_changes_nothing() -> None:

@@ -50,14 +50,20 @@ SHAPE = features_of(LAGS), HIDDEN, LAGS
 
 
 @njit(cache=False)
+def _say(ear, x, said):  # type: ignore[no-untyped-def]
+    """What all heads say of one more frame."""
+    drumnet_look(ear, x)
+    drumnet_remember(ear)
+    for lag in range(len(said)):
+        drumnet_say(ear, lag, said[lag])
+
+
+@njit(cache=False)
 def _weighed(ear, state, x, rows, which):  # type: ignore[no-untyped-def]
     """What is weighed of each voice that may have been struck, and the frame and voice it is of; how many."""
     n, said = 0, np.zeros((len(ear.weights.lags), OUTPUTS), np.float32)
     for frame in range(len(x)):
-        drumnet_look(ear, x[frame])
-        drumnet_remember(ear)
-        for lag in range(len(said)):
-            drumnet_say(ear, lag, said[lag])
+        _say(ear, x[frame], said)
         hitnet_hear(state, said, x[frame])
         for voice in range(VOICES):
             if n < len(rows) and said[:, voice].max() > POSSIBLE:
@@ -133,10 +139,7 @@ def train(work: Path) -> None:
 def _judged(ear, state, x, out):  # type: ignore[no-untyped-def]
     said = np.zeros((len(ear.weights.lags), OUTPUTS), np.float32)
     for frame in range(len(x)):
-        drumnet_look(ear, x[frame])
-        drumnet_remember(ear)
-        for lag in range(len(said)):
-            drumnet_say(ear, lag, said[lag])
+        _say(ear, x[frame], said)
         hitnet_look(state, said, x[frame], True)
         for lag in range(len(said)):
             for voice in range(VOICES):
