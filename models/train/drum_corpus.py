@@ -22,6 +22,8 @@ PER_SHARD = 12  # performances, each on two kits
 # Frames of an example, so many that what was heard tells of the kit; and of what is only heard before it.
 TIME, PRE = 1250, 400
 ANEW = 200  # batches after which new shards are looked for
+HISS = 30  # seconds of noise that all examples draw from
+WHITE = 0.4  # share of noisy examples whose noise is as it was drawn; the others' is tilted
 FLOOR = np.float32(1e-10)
 
 
@@ -70,18 +72,18 @@ def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> N
 
 
 class Corpus:
-    """All shards, and batches drawn from them."""
+    """All shards, and batches drawn from them, in examples of so many frames."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, seed: int, frames: int = TIME) -> None:
+        self.frames = frames
         self.drums: list[np.ndarray] = []  # (FRAMES, BANDS) each
         self.music: list[np.ndarray] = []
         self.backing_of: list[int] = []
         self.truth: list[np.ndarray] = []
         self.rng = np.random.default_rng(seed)
         self.hz = band_frequencies()
-        # White noise in each band: the width of its triangle.
-        noise = np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
-        self.white = (10 ** powers(noise).astype(np.float32)[20:]).mean(0)
+        noise = np.random.default_rng(0).standard_normal(HISS * RATE).astype(np.float32)
+        self.white = 10 ** powers(noise)[20:].astype(np.float32)
         self._work, self._known, self._drawn = work, set[Path](), 0
         self.refresh()
 
@@ -132,19 +134,19 @@ class Corpus:
         return (10 ** (db / 10)).astype(np.float32)
 
     def batch(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs (size, TIME, INPUTS), onsets (size, TIME, labels + families) 1 / 0 / -1 unknown, velocities."""
+        """Inputs (size, frames, INPUTS), onsets (size, frames, labels + families) 1 / 0 / -1 unknown, velocities."""
         self._drawn += 1
         if self._drawn % ANEW == 0:
             self.refresh()
-        rng = self.rng
-        x = np.empty((size, TIME, INPUTS), np.float32)
-        onsets = np.zeros((size, TIME, len(LABELS) + len(FAMILIES)), np.int8)
-        velocities = np.zeros((size, TIME, len(FAMILIES)), np.float32)
+        rng, span = self.rng, self.frames
+        x = np.empty((size, span, INPUTS), np.float32)
+        onsets = np.zeros((size, span, len(LABELS) + len(FAMILIES)), np.int8)
+        velocities = np.zeros((size, span, len(FAMILIES)), np.float32)
         for row in range(size):
             i = int(rng.integers(len(self.drums)))
             pre = int(rng.integers(0, PRE)) if rng.random() < 0.9 else 0
-            start = int(rng.integers(0, FRAMES - TIME - pre))
-            drums = self.drums[i][start : start + pre + TIME].astype(np.float32)
+            start = int(rng.integers(0, FRAMES - span - pre))
+            drums = self.drums[i][start : start + pre + span].astype(np.float32)
             music = np.full_like(drums, -10)
             drum_power = float((10**drums).sum(1).mean()) + 1e-9
             loud = 0.0
@@ -153,14 +155,15 @@ class Corpus:
                 if draw < 0.42:
                     j, at = self.backing_of[i], start
                 else:
-                    j, at = int(rng.integers(len(self.music))), int(rng.integers(0, FRAMES - TIME - pre))
-                music = self.music[j][at : at + pre + TIME].astype(np.float32)
+                    j, at = int(rng.integers(len(self.music))), int(rng.integers(0, FRAMES - span - pre))
+                music = self.music[j][at : at + pre + span].astype(np.float32)
                 loud = drum_power / (float((10**music).sum(1).mean()) + 1e-9) * 10 ** rng.uniform(-1.4, 0.9)
             silent = loud > 0 and rng.random() < 0.04  # only music
-            noise = np.zeros(BANDS, np.float32)
-            if rng.random() < 0.45:
-                noise = self.white * (self.hz / 1000) ** rng.uniform(-1.5, 0.2)
-                noise = noise / noise.sum() * drum_power * 10 ** rng.uniform(-5.5, -1.5)
+            first = int(rng.integers(0, len(self.white) - span - pre))
+            noise, noise_gain = self.white[first : first + pre + span], np.zeros(BANDS)
+            if rng.random() < 0.5:
+                noise_gain = (self.hz / 1000) ** (0 if rng.random() < WHITE else rng.uniform(-1.5, 0.2))
+                noise_gain *= drum_power * 10 ** rng.uniform(-5.5, -0.9) / (noise @ noise_gain).mean()
             ends = self.bandwidth()
             gain = drum_power and 10 ** rng.uniform(-4.2, 0.2) / drum_power * 0.05
             threshold, ratio, release = np.inf, 1.0, 0.1
@@ -170,10 +173,11 @@ class Corpus:
                     rng.uniform(1.5, 6),
                     rng.uniform(0.05, 0.4),
                 )
-            told = np.zeros(pre + TIME, np.float32)
+            told = np.zeros(pre + span, np.float32)
             _example(
                 drums, music, self.colour(0.35) * ends * np.float32(1e-9 if silent else gain),
-                self.colour(0.35) * ends * np.float32(loud * gain), (noise * ends * gain).astype(np.float32),
+                self.colour(0.35) * ends * np.float32(loud * gain),
+                noise, (noise_gain * ends * gain).astype(np.float32),
                 threshold, ratio, release, pre, told, x[row],
             )  # fmt: skip
             if not silent and len(self.truth[i]):
@@ -185,7 +189,7 @@ class Corpus:
         truth: np.ndarray, first: int, told: np.ndarray, onsets: np.ndarray, velocities: np.ndarray
     ) -> None:
         frames = truth["start"] // FRAME - first
-        inside = (frames >= 0) & (frames < TIME)
+        inside = (frames >= 0) & (frames < len(onsets))
         loudest = truth["level"].max()
         for frame, hit in zip(frames[inside], truth[inside], strict=True):
             # Loud enough in its own mix, and in some band not below the music and the noise.
@@ -201,7 +205,9 @@ class Corpus:
 
 
 @njit(cache=False, fastmath=True, nogil=True)
-def _example(drums, music, drum_gain, music_gain, noise, threshold, ratio, release, pre, told, out):  # type: ignore[no-untyped-def]
+def _example(
+    drums, music, drum_gain, music_gain, noise, noise_gain, threshold, ratio, release, pre, told, out
+):  # type: ignore[no-untyped-def]
     """Mix the powers, press them, and relate them as the ear does; `told` is the drums' best share of a band."""
     power, follower = np.zeros(BANDS, np.float32), np.zeros(2, np.float32)
     mean, inputs = np.zeros(BANDS, np.float32), np.zeros(INPUTS, np.float32)
@@ -211,9 +217,7 @@ def _example(drums, music, drum_gain, music_gain, noise, threshold, ratio, relea
         total, best = 0.0, 0.0
         for k in range(BANDS):
             d = np.exp(2.302585093 * drums[t, k]) * drum_gain[k]
-            m = np.exp(2.302585093 * music[t, k]) * music_gain[k]
-            if noise[k] > 0:
-                m += noise[k] * -0.5 * np.log(np.random.random() * np.random.random() + 1e-12)  # noqa: NPY002 - inside a kernel
+            m = np.exp(2.302585093 * music[t, k]) * music_gain[k] + noise[t, k] * noise_gain[k]
             power[k] = d + m
             total += d + m
             share = d / (d + m + 1e-12)

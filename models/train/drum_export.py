@@ -83,10 +83,18 @@ def prior(heard: Strokes) -> tuple[np.ndarray, np.ndarray]:
     return (spread / max(freedom, 1)).astype(np.float32), np.stack(means).astype(np.float32)
 
 
-def export(work: Path, name: str) -> None:
-    """Write `models/weights/drums.*` from a checkpoint."""
+def mean_of(nets: list[DrumNet]) -> DrumNet:
+    """The mean of nets that began with the same weights: surer than each, and no larger."""
+    with torch.no_grad():
+        for parts in zip(*(net.state_dict().values() for net in nets), strict=True):
+            parts[0].copy_(torch.stack(parts).mean(0))
+    return nets[0]
+
+
+def export(work: Path, names: list[str]) -> None:
+    """Write `models/weights/drums.*` from a checkpoint, or the mean of several."""
     WEIGHTS.mkdir(exist_ok=True)
-    net = averaged(work / f"{name}.pt", DrumNet())
+    net = mean_of([averaged(work / f"{name}.pt", DrumNet()) for name in names])
     corpus = Corpus(work, 99)
     state = {key: value.numpy() for key, value in net.state_dict().items()}
     arrays = {

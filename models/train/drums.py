@@ -2,8 +2,8 @@
 """Train the drum ear: real drummers' performances on many kits, in many rooms, under much music.
 
     python -m models.train.drums render DATA WORK [--hours 8] [--part 0 --of 2]
-    python -m models.train.drums train WORK [--steps 8000] [--device cpu]
-    python -m models.train.drums export WORK
+    python -m models.train.drums train WORK [--steps 8000] [--device cpu] [--warm] [--name A]
+    python -m models.train.drums export WORK [--name A B]
     python -m models.train.drums test DATA OUT
 
 DATA holds `drums/oneshots/KIT/...`, `midi/groove.zip` (Groove MIDI Dataset) and `midi/pop909.zip`
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from dsp.bands import INPUTS
+from dsp.bands import FRAME, INPUTS
 from dsp.events import LABELS
 from dsp.units import RATE
-from models.train.drum_corpus import Corpus, render_shards
+from models.train.drum_corpus import TIME, Corpus, render_shards
 from models.train.kits import PIECES, shelf
 from models.train.plan import Plan, command_line, options, paths, planned, shared
 from models.train.studio import FAMILIES, SECONDS, performances, rearranged, render
@@ -53,7 +53,7 @@ def _shipped() -> dict[str, Any]:
     return state
 
 
-def train(work: Path, name: str, plan: Plan, size: int, seed: int, warm: bool) -> None:
+def train(work: Path, name: str, plan: Plan, size: int, seconds: float, seed: int, warm: bool) -> None:
     """Fit the net to the corpus, from its last checkpoint on; `warm` begins with the weights that ship."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as entropy
@@ -62,7 +62,7 @@ def train(work: Path, name: str, plan: Plan, size: int, seed: int, warm: bool) -
     from models.train.fit import Fit, ahead
 
     fit = Fit(work / f"{name}.pt", DrumNet, plan, seed)
-    corpus = Corpus(work, seed + fit.done)
+    corpus = Corpus(work, seed + fit.done, round(seconds * RATE / FRAME))
     print(f"{len(corpus.drums) * SECONDS / 3600:.1f} h", flush=True)
     if fit.done == 0 and warm:
         fit.net.load_state_dict(_shipped())
@@ -147,9 +147,10 @@ def main() -> None:
     shared(task)
     task = tasks.add_parser("train")
     options(task, "drums", batch=8, plan=PLAN)
+    task.add_argument("--seconds", type=float, default=TIME * FRAME / RATE, help="of an example")
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
-    task.add_argument("--name", default="drums")
+    task.add_argument("--name", nargs="+", default=["drums"], help="of several that began alike, their mean")
     task = paths(tasks.add_parser("test"), "data", "out")
     task.add_argument("--count", type=int, default=40)
     task.add_argument("--harsh", action="store_true", help="through a bad day at the desk as well")
@@ -157,7 +158,7 @@ def main() -> None:
     if args.verb == "render":
         render_shards(args.data, args.work, args.hours, args.part, args.of)
     elif args.verb == "train":
-        train(args.work, args.name, planned(args, PLAN), args.batch, args.seed, args.warm)
+        train(args.work, args.name, planned(args, PLAN), args.batch, args.seconds, args.seed, args.warm)
     elif args.verb == "test":
         render_test(args.data, args.out, args.count, args.harsh)
     else:

@@ -179,7 +179,7 @@ class Corpus:
                 heard, self.colour(0.3) * ends * np.float32(1e-12 if silent else gain),
                 beside, self.colour(0.3) * ends * np.float32(under * gain),
                 disturb, self.colour(0.3) * ends * np.float32(over * gain),
-                (hiss * ends * gain).astype(np.float32), pre, out.x[row],
+                (hiss * ends * gain).astype(np.float32), rng, pre, out.x[row],
             )  # fmt: skip
             if not silent:
                 self._write(scene, start + pre, out.struck[row], out.sounding[row])
@@ -197,7 +197,7 @@ class Corpus:
 
 
 @njit(cache=False, fastmath=True, nogil=True)
-def _example(heard, gain, beside, under, disturb, over, hiss, pre, out):  # type: ignore[no-untyped-def]
+def _example(heard, gain, beside, under, disturb, over, hiss, rng, pre, out):  # type: ignore[no-untyped-def]
     """Mix the powers and relate them as the ear does."""
     power, follower = np.zeros((WINDOWS, BINS), np.float32), np.zeros(2, np.float32)
     past, inputs = np.zeros((2, WINDOWS, BINS), np.float32), np.zeros((CHANNELS, BINS), np.float32)
@@ -215,7 +215,7 @@ def _example(heard, gain, beside, under, disturb, over, hiss, pre, out):  # type
                     power[w, k] += np.exp(log10 * disturb[t, w, k]) * over[k]
             if noisy:
                 for k in range(BINS):
-                    draw = np.random.random() + 1e-9  # noqa: NPY002 - inside a kernel
+                    draw = rng.random() + 1e-9
                     power[w, k] -= hiss[w, k] * np.float32(np.log(draw))
         relate(power, follower, past, inputs)
         if t >= pre:
