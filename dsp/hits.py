@@ -56,7 +56,6 @@ REARM = np.float32(0.7)  # times its threshold: a voice that fell below may spea
 LATE = 2 * FRAME  # how long after its decision a stroke may still be given another name
 REFINE_MS = 60  # how long after a stroke its name and velocity may still be corrected
 REFINED = samples(REFINE_MS - 1)  # what a resampler waits for is within
-CLEARLY = np.float32(0.8)  # likelihood from which a hit is given to another family
 NEWS = np.float32(0.1)  # difference of velocity that is worth correcting
 SOFTEST = np.float32(0.01)
 CHANNEL = 10  # where General MIDI plays drums
@@ -77,10 +76,11 @@ PENDING = np.dtype(
         ("id", "i8"),  # of the hit, 0 where none waits
         ("time", "i8"),  # of the hit [samples]
         ("struck", "i8"),  # time of its stroke [samples]
-        ("row", "i8"),  # of its stroke
         ("family", "i8"),
         ("label", "i8"),
         ("value", "f4"),
+        ("first", "i8"),  # row of the head that named it
+        ("next", "i8"),  # and of the one whose time comes next
     ],
     align=True,
 )
@@ -103,6 +103,7 @@ class HitsState(NamedTuple):
     armed: np.ndarray  # (VOICES,) 1 where a voice may speak
     last: np.ndarray  # (VOICES,) time of the newest hit of each [samples]
     pending: np.ndarray  # (SLOTS,) PENDING
+    named: np.ndarray  # (SLOTS, OUTPUTS) sums of what heads said of each
 
 
 def hits_params(settings: DrumSettings) -> np.ndarray:
@@ -136,6 +137,7 @@ def hits_state(settings: DrumSettings, weights: DrumWeights, judge: HitWeights) 
         np.ones(VOICES, np.int64),
         np.full(VOICES, -(1 << 40)),
         np.zeros(SLOTS, PENDING),
+        np.zeros((SLOTS, OUTPUTS), np.float32),
     )
 
 
@@ -242,8 +244,10 @@ def _note(notes, label):
 
 @kernel
 def _hit(state, pads, row, voice, lag, now, ids, out, n):
-    """Name the stroke in `row` by the head of row `lag`; the number of events then."""
-    params, strokes, said = state.params[0], state.strokes, state.said[lag]
+    """Name the stroke in `row` by the head of row `lag`, or of what has passed since; the number of events then."""
+    params, strokes = state.params[0], state.strokes
+    lag = max(lag, _lag(state.net.weights.lags, now - strokes.time[row]))
+    said = state.said[lag]
     family = _family(state.likely, state.threshold, voice)
     time = max(strokes.time[row], now - params.decision)
     embedding = state.net.embedding
@@ -264,10 +268,12 @@ def _hit(state, pads, row, voice, lag, now, ids, out, n):
                 wait.id = id
                 wait.time = time
                 wait.struck = strokes.time[row]
-                wait.row = row
                 wait.family = family
                 wait.label = label
                 wait.value = value
+                wait.first, wait.next = lag, lag + 1
+                for k in range(len(said)):
+                    state.named[slot, k] = said[k]
                 break
     return n + 1
 
@@ -290,34 +296,31 @@ def _pad(state, pads, onset, row, now, ids, out, n):
 
 @kernel
 def _refine(state, pads, now, ids, out, n):
-    """What 60 ms tell more of the hits that have waited that long."""
-    strokes, likely, threshold = state.strokes, state.likely, state.threshold
-    lag = len(state.said) - 1
-    said, fresh = state.said[lag], False
+    """What 60 ms tell more of the hits that have waited that long: what all heads said, each when its time came."""
+    lags = state.net.weights.lags
     for slot in range(SLOTS):
-        wait = state.pending[slot]
-        if wait.id == 0 or now + FRAME - wait.struck <= REFINED:
+        wait, named = state.pending[slot], state.named[slot]
+        if wait.id == 0:
+            continue
+        last = now + FRAME - wait.struck > REFINED
+        while wait.next < len(lags) and (last or now - wait.struck > lags[wait.next] * FRAME):
+            for k in range(OUTPUTS):
+                named[k] += state.said[wait.next, k]
+            wait.next += 1
+        if not last:
             continue
         ref = wait.id
         wait.id = 0
         if now - wait.struck > REFINED:
             continue
-        if not fresh:
-            _believe(state.judge, lag, state.params[0].reluctance, likely, threshold)
-            fresh = True
-        family = wait.family
-        if likely[family] < REARM * threshold[family]:
-            for other in range(len(FAMILIES)):
-                named = strokes.families[wait.row] >> other & 1
-                if likely[other] >= max(CLEARLY, likely[family]) and not named:
-                    family = other
-        label = pads_rename(pads, state.net.embedding, _label(state.family, said, family))
-        value = _velocity(said, family)
+        label = pads_rename(pads, state.net.embedding, _label(state.family, named, wait.family))
+        for k in range(NAMES, OUTPUTS):
+            named[k] /= np.float32(wait.next - wait.first)
+        value = _velocity(named, wait.family)
         if label != wait.label or abs(value - wait.value) > NEWS:
-            strokes.families[wait.row] |= 1 << family
             write_event(
                 out[n], ids, ref, wait.time, now, REFINE, CHANNEL,
-                label, _note(state.notes, label), value, likely[family],
+                label, _note(state.notes, label), value, sigmoid(state.judge.judged[-1, wait.family]),
             )  # fmt: skip
             n += 1
     return n
