@@ -7,7 +7,8 @@ The nets here know nothing of drums: one is random, so that all cases occur; one
 import numpy as np
 import pytest
 
-from dsp.drumnet import FAMILIES, DrumWeights
+from dsp.bands import FRAME
+from dsp.drumnet import FAMILIES, VOICES, DrumWeights
 from dsp.drums import EVENTS_PER_HOP, Drums, drums_params, drums_state, drums_step
 from dsp.events import DRUM, EVENT, LABEL_ROW, LABELS, ONSET, REFINE
 from dsp.hits import DrumSettings
@@ -16,7 +17,7 @@ from dsp.pads import PADS
 from dsp.stage import Spec, arrays
 from dsp.units import HOP, RATE, samples
 from tests.contract import forbidden_calls, verify_contract
-from tests.drumweights import TRUSTING, plain_weights, random_weights
+from tests.drumweights import LAGS, TRUSTING, plain_weights, random_weights
 
 HOPS = Spec(hop=HOP, shape=(HOP,))
 RANDOM, PLAIN = random_weights(), plain_weights()
@@ -195,6 +196,25 @@ def test_refine_leaves_a_hit_in_its_family() -> None:
     refined = of(events, REFINE)
     assert len(refined) and "kick" in families.values()
     assert all(LABELS[r["label"]].family == families[r["ref"]] for r in refined)
+
+
+def test_a_stroke_that_is_believed_late_is_named_by_the_head_of_its_age() -> None:
+    x, _ = beat(5)
+    head, bias = PLAIN.head.copy(), PLAIN.head_bias.copy()
+    head[1, 96:100] = 0  # the second head hears a stroke a frame late
+    names = ("hat-closed", "hat-open", "hat-pedal")  # what each head calls a hat
+    for row, name in enumerate(names):
+        bias[row, VOICES + LABEL_ROW[name]] = 5
+    slow = PLAIN._replace(head=head, head_bias=bias)
+    events = heard(x, slow, None, DrumSettings(decision_ms=9, refine=False))
+    struck = {int(s["id"]): int(s["time"]) for s in of(events, ONSET)}
+    rows = []
+    for hit in of(events, DRUM):
+        age = max(int(hit["emitted"]) - struck[int(hit["ref"])], samples(9))
+        if LABELS[hit["label"]].family == "hat":
+            rows.append(max(row for row in range(3) if LAGS[row] * FRAME + HOP <= age))
+            assert LABELS[hit["label"]].name == names[rows[-1]]
+    assert set(rows) == {1, 2}
 
 
 def test_every_stroke_is_a_pad_of_the_kit() -> None:
