@@ -142,11 +142,11 @@ def hits_state(settings: DrumSettings, weights: DrumWeights, judge: HitWeights) 
 
 
 @kernel
-def _lag(lags, decision):
-    """Row of the longest lag that the decision leaves time for, however the hops fall."""
+def _lag(lags, time):
+    """Row of the longest lag that `time` [samples] after a stroke is enough for, however the hops fall."""
     row = 0
     for other in range(len(lags)):
-        if lags[other] * FRAME + HOP <= decision:
+        if lags[other] * FRAME + HOP <= time:
             row = other
     return row
 
@@ -244,7 +244,7 @@ def _note(notes, label):
 
 @kernel
 def _hit(state, pads, row, voice, lag, now, ids, out, n):
-    """Name the stroke in `row` by the head of row `lag`, or of what has passed since; the number of events then."""
+    """Name the stroke in `row` by the head of row `lag`, a later one if it is older; the number of events then."""
     params, strokes = state.params[0], state.strokes
     lag = max(lag, _lag(state.net.weights.lags, now - strokes.time[row]))
     said = state.said[lag]

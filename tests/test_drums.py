@@ -164,7 +164,7 @@ def test_music_without_drums_is_no_drum() -> None:
 
 def test_refine_corrects_a_name_within_its_family() -> None:
     x, _ = beat(5)
-    weights = plain_weights({"hat": 5, "kick": 5}, {"hat-open": 3})
+    weights = plain_weights(later_names={"hat-open": 3})
     events = heard(x, weights)
     hats = [d for d in of(events, DRUM) if LABELS[d["label"]].family == "hat"]
     refined = of(events, REFINE)
@@ -178,14 +178,13 @@ def test_refine_corrects_a_name_within_its_family() -> None:
 
 def test_refine_weighs_what_every_head_said_and_keeps_quiet_where_nothing_is_new() -> None:
     x, _ = beat(5)
-    sure = {"hat": 5.0, "kick": 5.0}
     for hardness, corrected in ((0.55, False), (0.0, True), (1.0, True)):
-        events = heard(x, plain_weights(sure, {"hat-closed": 1}, hardness))
+        events = heard(x, plain_weights(later_names={"hat-closed": 1}, hardness=hardness))
         drums, refined = of(events, DRUM), of(events, REFINE)
         assert len(drums) > 10 and len(refined) == (len(drums) if corrected else 0)
         assert np.allclose(refined["value"], (0.5 + 0.5 + hardness) / 3)  # of 12, 24 and 60 ms
     for doubt, renamed in ((0.9, False), (1.1, True)):  # against a word of 1 at 12 ms
-        events = heard(x, plain_weights(sure, {"hat-open": doubt}))
+        events = heard(x, plain_weights(later_names={"hat-open": doubt}))
         assert bool(len(of(events, REFINE))) == renamed
 
 
