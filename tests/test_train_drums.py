@@ -20,9 +20,12 @@ from models.train.drum_thresholds import FIVE, Song, thresholds
 from models.train.kits import PIECES, Shelf, hydrogen_kit, piece_of
 from models.train.studio import (
     FAMILIES,
+    METAL,
     SECONDS,
+    TOGETHER,
     Hit,
     Performance,
+    apart,
     invented,
     performances,
     rearranged,
@@ -120,6 +123,22 @@ def test_rearranged_stays_in_time() -> None:
         assert all(0 < h.time < SECONDS and 0 < h.velocity <= 1 for h in hits)
 
 
+def test_cymbals_come_with_and_without_what_is_under_them() -> None:
+    hits = [
+        Hit(1 + i / 4, piece, 0.5) for i in range(60) for piece in ("hat-closed", ("kick", "snare")[i % 2])
+    ]
+    shares: dict[str, set[float]] = {"kick": set(), "snare": set()}
+    for seed in range(60):
+        left = apart(hits, np.random.default_rng(seed))
+        assert left == sorted(left)
+        assert all(0 < h.time < SECONDS and 0 < h.velocity <= 1 for h in left)
+        metal = np.array([h.time for h in left if h.piece in METAL])
+        beside = {h.time: (np.abs(metal - h.time) < TOGETHER).any() for h in hits[1::2]}
+        for i, piece in enumerate(shares):
+            shares[piece].add(round(float(np.mean(list(beside.values())[i::2])), 1))
+    assert shares["kick"] >= {0, 1} and shares["snare"] >= {0, 1}
+
+
 def test_powers_are_what_the_ear_hears() -> None:
     x = np.random.default_rng(3).standard_normal(RATE).astype(np.float32) * 0.1
     found = powers(x)
@@ -193,6 +212,13 @@ def test_thresholds_part_strokes_from_what_is_suspected_in_vain() -> None:
     song = heard({"kick": 0.8, "hat": 0.7}, {"kick": 0.4, "hat": 0.3, "snare": 0.6})
     kick, snare, hat = thresholds([song], [], np.array([2]))[0, :3]
     assert 0.4 < kick <= 0.8 and snare > 0.6 and 0.3 < hat <= 0.7
+
+
+def test_a_snare_where_it_is_excused_moves_no_threshold() -> None:
+    song = heard({"kick": 0.8, "snare": 0.7}, {"snare": 0.5})
+    vain = song.struck["snare"] + 50 * FRAME / RATE
+    assert thresholds([song], [], np.array([2]))[0, 1] > 0.5
+    assert thresholds([song._replace(excused=vain)], [], np.array([2]))[0, 1] <= 0.5
 
 
 def test_thresholds_of_what_songs_at_hand_lack_are_those_of_renders() -> None:

@@ -25,6 +25,8 @@ from models.train.studio import FAMILIES
 GRID = np.concatenate([np.arange(0.1, 0.3, 0.05), np.arange(0.3, 0.96, 0.05)])
 FIVE = FAMILIES[:-1]
 MDB = {"KD": "kick", "SD": "snare", "HH": "hat", "TT": "tom", "CY": "cymbal"}
+NONE = np.zeros(0)
+OTHER = "OT"  # MDB's word for a side stick: a snare there is neither right nor wrong
 REARM, REFRACTORY = 0.7, round(0.048 * RATE / FRAME)
 
 
@@ -53,22 +55,29 @@ def _crossings(p, threshold, out):  # type: ignore[no-untyped-def]
 class Song(NamedTuple):
     likely: np.ndarray  # (frames, lags, VOICES)
     struck: dict[str, np.ndarray]  # times of each family [s]
+    excused: np.ndarray = NONE  # times at which a snare is neither right nor wrong [s]
 
 
-def real_songs(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """What the net is given of real songs, drums alone and whole mixes, and when each family was struck [s]."""
+def real_songs(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]:
+    """Real songs, drums alone and whole mixes: what the net is given, and times of a `Song`."""
     for path in sorted(folder.glob("*/drums.flac")) + sorted(folder.glob("*/mix.flac")):
         rows = [line.split() for line in (path.parent / "class.txt").read_text().splitlines() if line.strip()]
         x, rate = sf.read(path, dtype="float32", always_2d=True)
         struck = {f: np.unique([float(t) for t, word in rows if MDB.get(word) == f]) for f in FIVE}
-        yield inputs_of(soxr.resample(x.mean(1), rate, RATE)), struck
+        excused = np.unique([float(t) for t, word in rows if word == OTHER])
+        yield inputs_of(soxr.resample(x.mean(1), rate, RATE)), struck, excused
 
 
-def _counts(known: np.ndarray, frames: np.ndarray, lag: int) -> np.ndarray:
-    """Hits, extra, missed."""
+def _matched(known: np.ndarray, said: np.ndarray) -> list[tuple[int, int]]:
+    return list(mir_eval.util.match_events(known, said, 0.05)) if len(said) and len(known) else []
+
+
+def _counts(known: np.ndarray, frames: np.ndarray, lag: int, excused: np.ndarray) -> np.ndarray:
+    """Hits, extra, missed; what is excused takes one that was said in vain each."""
     said = (frames + 0.5 - lag) * FRAME / RATE
-    hits = len(mir_eval.util.match_events(known, said, 0.05)) if len(said) and len(known) else 0
-    return np.array([hits, len(said) - hits, len(known) - hits])
+    found = _matched(known, said)
+    hits, vain = len(found), np.delete(said, [j for _, j in found])
+    return np.array([hits, len(vain) - len(_matched(excused, vain)), len(known) - hits])
 
 
 def _odds(p: Any) -> Any:
@@ -82,9 +91,10 @@ def _tally(songs: list[Song], row: int, lag: int) -> tuple[np.ndarray, np.ndarra
     for song in songs:
         p = np.ascontiguousarray(song.likely[:, row])
         for j, family in enumerate(FIVE):
+            excused = song.excused if family == "snare" else NONE
             for g, threshold in enumerate(GRID) if j not in METAL else ():
                 n = _crossings(np.ascontiguousarray(p[:, j]), threshold, work)
-                alone[j, g] += _counts(song.struck[family], work[:n], lag)
+                alone[j, g] += _counts(song.struck[family], work[:n], lag, excused)
         # One hand plays the metal: what is further beyond its threshold speaks for both.
         for g, hat in enumerate(GRID):
             for h, cymbal in enumerate(GRID):
@@ -96,7 +106,7 @@ def _tally(songs: list[Song], row: int, lag: int) -> tuple[np.ndarray, np.ndarra
                 n = _crossings(best / (1 + best), 0.5, work)
                 for k, j in enumerate(METAL):
                     frames = work[:n][winner[work[:n]] == k]
-                    metal[g, h] += _counts(song.struck[FIVE[j]], frames, lag)
+                    metal[g, h] += _counts(song.struck[FIVE[j]], frames, lag, NONE)
     return alone, metal
 
 

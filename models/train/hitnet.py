@@ -162,7 +162,7 @@ def export(work: Path, real: Path | None) -> None:
         times = {family: (np.flatnonzero(struck[:, j]) + 0.5) * FRAME / RATE for j, family in enumerate(FIVE)}
         return Song(likely(x), times)
 
-    songs = [Song(likely(x), struck) for x, struck in real_songs(real)] if real else []
+    songs = [Song(likely(x), struck, excused) for x, struck, excused in real_songs(real)] if real else []
     found = thresholds(songs, [song(*pair) for pair in Draw(work)(0, True, RENDERED)], drums.load().lags)
     print(f"thresholds\n{found.round(3)}")
     judge.export(NAME, net, golden, {"threshold": found})
