@@ -58,6 +58,7 @@ bench: setup
 
 # The drum ear anew: DATA holds drums/oneshots and midi/ (models/weights/drums.md says where they come from).
 # Stops and goes on where it was; DEVICE=cuda where there is one. An evening on two cores.
+# What corrects an ear learns from what that ear has not heard: $(WORK)/unheard.
 DATA   ?= data
 WORK   ?= build/drums
 DEVICE ?= cpu
@@ -69,9 +70,10 @@ train-drums: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.drums train $(WORK) --device $(DEVICE)
 	$(BIN)/python -m models.train.drums export $(WORK)
-	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.hitnet hear $(WORK) --part {} --of $$(nproc)
-	$(BIN)/python -m models.train.hitnet train $(WORK)
-	$(BIN)/python -m models.train.hitnet export $(WORK) $(if $(REAL),--real $(REAL))
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK)/unheard --hours 4 --seed 2 --part {} --of $$(nproc)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.hitnet hear $(WORK)/unheard --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.hitnet train $(WORK)/unheard
+	$(BIN)/python -m models.train.hitnet export $(WORK)/unheard $(if $(REAL),--real $(REAL))
 
 # The note ear anew, likewise; DATA holds pitched/ too (models/weights/notes.md).
 NOTES  ?= build/notes
@@ -82,9 +84,10 @@ train-notes: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.notes train $(NOTES) --device $(DEVICE)
 	$(BIN)/python -m models.train.notes export $(NOTES)
-	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.polynet hear $(NOTES) --part {} --of $$(nproc)
-	$(BIN)/python -m models.train.polynet train $(NOTES)
-	$(BIN)/python -m models.train.polynet export $(NOTES)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES)/unheard --seed 4 --part {} --of $$(nproc)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.polynet hear $(NOTES)/unheard --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.polynet train $(NOTES)/unheard
+	$(BIN)/python -m models.train.polynet export $(NOTES)/unheard
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.linenet render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.linenet train $(NOTES)
 	$(BIN)/python -m models.train.linenet export $(NOTES)

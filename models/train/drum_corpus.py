@@ -44,8 +44,8 @@ def powers(x: np.ndarray) -> np.ndarray:
     return np.log10(out + FLOOR).astype(np.float16)
 
 
-def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> None:
-    """Write this part's share of the corpus; shards that are there already stay."""
+def render_shards(data: Path, work: Path, hours: float, seed: int, part: int, of: int) -> None:
+    """Write this part's share of a corpus, another with each seed; shards that are there already stay."""
     work.mkdir(parents=True, exist_ok=True)
     kits = shelf(data / "drums" / "oneshots")
     songbook = Songbook(data / "midi" / "pop909.zip")
@@ -54,7 +54,7 @@ def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> N
         path = work / f"shard_{shard:04d}.npz"
         if path.exists():
             continue
-        rng = np.random.default_rng([1, shard])
+        rng = np.random.default_rng([seed, shard])
         plays = performances(data / "midi" / "groove.zip", rng)
         drums, music, truth = [], [], []
         for _ in range(PER_SHARD):

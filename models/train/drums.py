@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train the drum ear: real drummers' performances on many kits, in many rooms, under much music.
 
-    python -m models.train.drums render DATA WORK [--hours 8] [--part 0 --of 2]
+    python -m models.train.drums render DATA WORK [--hours 8] [--seed 1] [--part 0 --of 2]
     python -m models.train.drums train WORK [--steps 8000] [--device cpu] [--warm] [--name A]
     python -m models.train.drums export WORK [--name A B]
     python -m models.train.drums test DATA OUT
@@ -22,13 +22,14 @@ import numpy as np
 from dsp.bands import FRAME, INPUTS
 from dsp.events import LABELS
 from dsp.units import RATE
-from models.train.drum_corpus import TIME, Corpus, render_shards
+from models.train.drum_corpus import FRAMES, PRE, TIME, Corpus, render_shards
 from models.train.kits import PIECES, shelf
-from models.train.plan import Plan, command_line, options, paths, planned, shared
+from models.train.plan import Plan, command_line, options, paths, planned, rendering
 from models.train.studio import FAMILIES, SECONDS, performances, rearranged, render
 
 PLAN = Plan(steps=8000, rate=2e-3)
 WARM = 64  # frames of an example that are not judged
+LONGEST = (FRAMES - PRE) * FRAME / RATE  # of an example [s]
 LOSSES = 1, 0.06, 0.3  # weights of what is struck, its label, its velocity
 METAL = (FAMILIES.index("hat"), FAMILIES.index("cymbal"))
 FAMILY_OF_LABEL = np.array([FAMILIES.index(label.family) for label in LABELS])
@@ -53,7 +54,9 @@ def _shipped() -> dict[str, Any]:
     return state
 
 
-def train(work: Path, name: str, plan: Plan, size: int, seconds: float, seed: int, warm: bool) -> None:
+def train(
+    work: Path, name: str, plan: Plan, size: int, seconds: float, seed: int, dropout: float, warm: bool
+) -> None:
     """Fit the net to the corpus, from its last checkpoint on; `warm` begins with the weights that ship."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as entropy
@@ -61,7 +64,7 @@ def train(work: Path, name: str, plan: Plan, size: int, seconds: float, seed: in
     from models.train.drumnet import DETECT, LAGS, DrumNet
     from models.train.fit import Fit, ahead
 
-    fit = Fit(work / f"{name}.pt", DrumNet, plan, seed)
+    fit = Fit(work / f"{name}.pt", lambda: DrumNet(dropout), plan, seed)
     corpus = Corpus(work, seed + fit.done, round(seconds * RATE / FRAME))
     print(f"{len(corpus.drums) * SECONDS / 3600:.1f} h", flush=True)
     if fit.done == 0 and warm:
@@ -142,12 +145,11 @@ def render_test(data: Path, out: Path, count: int, harsh: bool) -> None:
 
 def main() -> None:
     parser, tasks = command_line(__doc__)
-    task = paths(tasks.add_parser("render"), "data", "work")
-    task.add_argument("--hours", type=float, default=8)
-    shared(task)
+    rendering(tasks.add_parser("render"), hours=8, seed=1)
     task = tasks.add_parser("train")
     options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--seconds", type=float, default=TIME * FRAME / RATE, help="of an example")
+    task.add_argument("--dropout", type=float, default=0.1)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--name", nargs="+", default=["drums"], help="of several that began alike, their mean")
@@ -155,10 +157,13 @@ def main() -> None:
     task.add_argument("--count", type=int, default=40)
     task.add_argument("--harsh", action="store_true", help="through a bad day at the desk as well")
     args = parser.parse_args()
+    if args.verb == "train" and not WARM * FRAME / RATE < args.seconds < LONGEST:
+        parser.error(f"--seconds {args.seconds:g}: an example lasts {WARM * FRAME / RATE:g} to {LONGEST:g} s")
     if args.verb == "render":
-        render_shards(args.data, args.work, args.hours, args.part, args.of)
+        render_shards(args.data, args.work, args.hours, args.seed, args.part, args.of)
     elif args.verb == "train":
-        train(args.work, args.name, planned(args, PLAN), args.batch, args.seconds, args.seed, args.warm)
+        plan = planned(args, PLAN)
+        train(args.work, args.name, plan, args.batch, args.seconds, args.seed, args.dropout, args.warm)
     elif args.verb == "test":
         render_test(args.data, args.out, args.count, args.harsh)
     else:

@@ -5,9 +5,10 @@
     python -m models.train.hitnet train WORK
     python -m models.train.hitnet export WORK [--real MDB]
 
-WORK holds the performances that the drum ear learns from (`models.train.drums render`). `hear` writes what the ear
-that ships says of them, spoilt anew, and goes on where it was. `export` sets the thresholds by what was kept, and with
-MDB, a folder of real songs laid out as MDB Drums, as much by those (thresholds alone are tuned on recordings).
+WORK holds performances that the drum ear did not learn from (`models.train.drums render --seed 2`): of those it knows
+it is surer than of any other. `hear` writes what the ear that ships says of them, spoilt anew, and goes on where it
+was. `export` sets the thresholds by what was kept, and with MDB, a folder of real songs laid out as MDB Drums, as
+much by those (thresholds alone are tuned on recordings).
 """
 
 from collections.abc import Iterator

@@ -32,8 +32,8 @@ def powers(x: np.ndarray) -> np.ndarray:
     return np.log10(tones_of(x) + FLOOR).astype(np.float16)
 
 
-def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> None:
-    """Write this part's share of the corpus; shards that are there already stay."""
+def render_shards(data: Path, work: Path, hours: float, seed: int, part: int, of: int) -> None:
+    """Write this part's share of a corpus, another with each seed; shards that are there already stay."""
     work.mkdir(parents=True, exist_ok=True)
     author = composer(data, work, part)
     shards = int(np.ceil(hours * 3600 / (SCENES * SECONDS)))
@@ -41,7 +41,7 @@ def render_shards(data: Path, work: Path, hours: float, part: int, of: int) -> N
         path = work / f"notes_{shard:04d}.npy"
         if path.exists():
             continue
-        rng, began = np.random.default_rng([3, shard]), time.time()
+        rng, began = np.random.default_rng([seed, shard]), time.time()
         author.plays = performances(data / "midi" / "groove.zip", rng)
         heard: list[np.ndarray] = []
         truth = []

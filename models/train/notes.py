@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train the note ear: written and real music through many instruments, in many rooms, under drums and talk.
 
-    python -m models.train.notes render DATA WORK [--hours 4] [--part 0 --of 1]
+    python -m models.train.notes render DATA WORK [--hours 4] [--seed 3] [--part 0 --of 1]
     python -m models.train.notes train WORK [--minutes 60] [--device cpu]
     python -m models.train.notes export WORK
     python -m models.train.notes test DATA OUT
@@ -21,7 +21,7 @@ import numpy as np
 
 from dsp.tones import CHANNELS
 from models.train.note_corpus import Batch, Corpus, render_shards
-from models.train.plan import Plan, command_line, options, paths, planned, shared
+from models.train.plan import Plan, command_line, options, paths, planned, rendering
 from models.train.studio import SECONDS
 
 PLAN = Plan(steps=20_000, minutes=240, rate=3e-3, steady=0.7, warm=60, keep=0.997, steepest=0.5)
@@ -90,9 +90,7 @@ def train(work: Path, name: str, plan: Plan, size: int, seed: int) -> None:
 
 def main() -> None:
     parser, tasks = command_line(__doc__)
-    task = paths(tasks.add_parser("render"), "data", "work")
-    task.add_argument("--hours", type=float, default=4)
-    shared(task)
+    rendering(tasks.add_parser("render"), hours=4, seed=3)
     task = tasks.add_parser("train")
     options(task, "notes", batch=4, plan=PLAN)
     task = paths(tasks.add_parser("export"), "work")
@@ -100,7 +98,7 @@ def main() -> None:
     task = paths(tasks.add_parser("test"), "data", "out")
     args = parser.parse_args()
     if args.verb == "render":
-        render_shards(args.data, args.work, args.hours, args.part, args.of)
+        render_shards(args.data, args.work, args.hours, args.seed, args.part, args.of)
     elif args.verb == "train":
         train(args.work, args.name, planned(args, PLAN), args.batch, args.seed)
     elif args.verb == "test":

@@ -39,6 +39,14 @@ def shared(parser: ArgumentParser) -> None:
     parser.add_argument("--of", type=int, default=1)
 
 
+def rendering(parser: ArgumentParser, hours: float, seed: int) -> None:
+    """What every rendering of a corpus takes on its command line."""
+    paths(parser, "data", "work")
+    parser.add_argument("--hours", type=float, default=hours)
+    parser.add_argument("--seed", type=int, default=seed, help="of other performances")
+    shared(parser)
+
+
 def options(parser: ArgumentParser, name: str, batch: int, plan: Plan) -> None:
     """What every training takes on its command line."""
     paths(parser, "work")

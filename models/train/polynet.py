@@ -5,8 +5,8 @@
     python -m models.train.polynet train WORK
     python -m models.train.polynet export WORK
 
-WORK holds the scenes that the note ear learns from (`models.train.notes render`). `hear` writes what the ear that ships
-says of them, spoilt anew, and goes on where it was.
+WORK holds scenes that the note ear did not learn from (`models.train.notes render --seed 4`): of those it knows it is
+surer than of any other. `hear` writes what the ear that ships says of them, spoilt anew, and goes on where it was.
 """
 
 from pathlib import Path
