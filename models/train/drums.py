@@ -54,9 +54,7 @@ def _shipped() -> dict[str, Any]:
     return state
 
 
-def train(
-    work: Path, name: str, plan: Plan, size: int, seconds: float, seed: int, dropout: float, warm: bool
-) -> None:
+def train(work: Path, name: str, plan: Plan, size: int, seconds: float, seed: int, warm: bool) -> None:
     """Fit the net to the corpus, from its last checkpoint on; `warm` begins with the weights that ship."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as entropy
@@ -64,7 +62,7 @@ def train(
     from models.train.drumnet import DETECT, LAGS, DrumNet
     from models.train.fit import Fit, ahead
 
-    fit = Fit(work / f"{name}.pt", lambda: DrumNet(dropout), plan, seed)
+    fit = Fit(work / f"{name}.pt", DrumNet, plan, seed)
     corpus = Corpus(work, seed + fit.done, round(seconds * RATE / FRAME))
     print(f"{len(corpus.drums) * SECONDS / 3600:.1f} h", flush=True)
     if fit.done == 0 and warm:
@@ -149,7 +147,6 @@ def main() -> None:
     task = tasks.add_parser("train")
     options(task, "drums", batch=8, plan=PLAN)
     task.add_argument("--seconds", type=float, default=TIME * FRAME / RATE, help="of an example")
-    task.add_argument("--dropout", type=float, default=0.1)
     task.add_argument("--warm", action="store_true", help="begin with the weights that ship")
     task = paths(tasks.add_parser("export"), "work")
     task.add_argument("--name", nargs="+", default=["drums"], help="of several that began alike, their mean")
@@ -162,8 +159,7 @@ def main() -> None:
     if args.verb == "render":
         render_shards(args.data, args.work, args.hours, args.seed, args.part, args.of)
     elif args.verb == "train":
-        plan = planned(args, PLAN)
-        train(args.work, args.name, plan, args.batch, args.seconds, args.seed, args.dropout, args.warm)
+        train(args.work, args.name, planned(args, PLAN), args.batch, args.seconds, args.seed, args.warm)
     elif args.verb == "test":
         render_test(args.data, args.out, args.count, args.harsh)
     else:
