@@ -88,6 +88,9 @@ train-notes: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.polynet hear $(NOTES)/unheard --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.polynet train $(NOTES)/unheard
 	$(BIN)/python -m models.train.polynet export $(NOTES)/unheard
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.endnet hear $(NOTES)/unheard --part {} --of $$(nproc)
+	$(BIN)/python -m models.train.endnet train $(NOTES)/unheard
+	$(BIN)/python -m models.train.endnet export $(NOTES)/unheard
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.linenet render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.linenet train $(NOTES)
 	$(BIN)/python -m models.train.linenet export $(NOTES)

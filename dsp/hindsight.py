@@ -17,24 +17,6 @@ def watched(frames):
 
 
 @kernel
-def quiet(sounded, over, pitch, frame):
-    """How many of the newest frames it is that a pitch has not been likely to sound.
-
-    Parameters
-    ----------
-    sounded : array, shape (PAST, pitches)
-        Likelihood of sounding, frame `f` in row ``f % PAST``.
-    over : float
-        Likelihood below which it does not.
-    pitch, frame : int
-    """
-    frames = 0
-    while frames < PAST - 2 and sounded[(frame - frames) % PAST, pitch] < over:
-        frames += 1
-    return frames
-
-
-@kernel
 def started(rumour, first, pitch, least, most, expected, frame):
     """Frames since a note began: where the earliest head rose most.
 

@@ -4,19 +4,21 @@
 Each head of the net speaks of what began a fixed while ago; the decision chooses the
 head, and `dsp.polynet` corrects its word. A pitch whose likelihood climbs through its
 threshold begins a note, and may begin another once it fell well below. Where earlier
-heads are sure they need not wait.
+heads are sure they need not wait. `dsp.endnet` tells when a note was over, as long ago
+as the decision leaves time for.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from dsp.endnet import EndNetState, EndWeights, endnet_begin, endnet_hear, endnet_look, endnet_state
 from dsp.events import BEND, NOTE_OFF, NOTE_ON, PEDAL, PRESSURE
 from dsp.expression import detuned, swell
-from dsp.hindsight import LET_GO, PAST, quiet, started, watched
+from dsp.hindsight import PAST, started
 from dsp.kernel import kernel
 from dsp.net import sigmoid
-from dsp.notenet import SOUNDING_LAG, NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
+from dsp.notenet import NoteNetState, NoteWeights, notenet_forget, notenet_frame, notenet_state
 from dsp.notes import NoteSettings, asked_of, gate_of
 from dsp.pedal import PedalState, PedalWeights, pedal_forget, pedal_look, pedal_state, unlearned
 from dsp.polynet import PolyNetState, PolyWeights, polynet_forget, polynet_frame, polynet_state
@@ -76,7 +78,7 @@ class PolyState(NamedTuple):
     net: NoteNetState
     said: np.ndarray  # (lags + 2, PITCHES) logits of the newest frame
     judge: PolyNetState
-    over: np.ndarray  # (1,) likelihood of sounding below which a note is over
+    ends: EndNetState
     armed: np.ndarray  # (lags, PITCHES) 1 where a head may speak
     id: np.ndarray  # (PITCHES,) of the note that sounds, 0 for none
     played: np.ndarray  # (PITCHES,) the MIDI note that sounds for it
@@ -108,6 +110,7 @@ def poly_state(
     notes: NoteSettings,
     weights: NoteWeights,
     judge: PolyWeights,
+    ends: EndWeights,
     ids: np.ndarray,
     pedal: PedalWeights | None = None,
 ) -> PolyState:
@@ -125,7 +128,7 @@ def poly_state(
         notenet_state(weights),
         np.zeros((lags + 2, PITCHES), np.float32),
         polynet_state(judge),
-        weights.over.copy(),
+        endnet_state(ends, weights.lags),
         np.ones((lags, PITCHES), np.int64),
         np.zeros(PITCHES, np.int64),
         np.arange(PITCHES) + LOWEST,
@@ -166,18 +169,17 @@ def _end(state, pitch, time, now, confidence, out, n):
 
 
 @kernel
-def _hold(state, now, frame, out, n):
-    """End the notes that no longer sound, not even in a dip, as long as the decision leaves time to watch."""
-    most, decision = n + STARTS // 2, state.params[0].decision
-    least = watched(decision // FRAME)
+def _hold(state, row, now, frame, out, n):
+    """End the notes that no longer sounded as long ago as the lag of a row."""
+    ends, decision = state.ends, state.params[0].decision
+    most, ago = n + STARTS // 2, ends.lags[row] * FRAME + FRAME // 2
     for pitch in range(PITCHES):
-        if state.id[pitch] == 0 or n >= most:
+        if state.id[pitch] == 0:
             continue
-        still, began = quiet(state.sounded, state.over[0], pitch, frame), state.began[pitch]
-        if still >= least and began + 2 * HOP < now:
-            time = now - (still - 1 + SOUNDING_LAG + LET_GO) * FRAME - FRAME // 2
-            time = max(time, began + HOP, now - decision)
-            n = _end(state, pitch, time, now, state.sounded[frame % PAST, pitch], out, n)
+        sounds, sounded = sigmoid(endnet_look(ends, state.judge, pitch, row, frame)), now - state.began[pitch]
+        # So long ago it may not have begun: early heads know of it sooner.
+        if sounds < ends.weights.over[row] and sounded > ago + HOP and n < most:
+            n = _end(state, pitch, now - min(ago, decision), now, np.float32(1) - sounds, out, n)
     return n
 
 
@@ -266,6 +268,7 @@ def poly_frame(state, power, now, out, n):
     lags, frame = weights.lags, state.clock[1]
     state.clock[1] += 1
     polynet_frame(judge, said, state.tones.inputs, frame)
+    endnet_hear(state.ends, state.tones.inputs, frame)
     sounding, loud = said[len(lags)], np.float32(0)
     for k in range(BINS):
         loud += power[1, k]
@@ -273,7 +276,7 @@ def poly_frame(state, power, now, out, n):
         state.sounded[frame % PAST, pitch] = sigmoid(sounding[pitch])
         state.rumour[frame % PAST, pitch] = sigmoid(said[0, pitch])
     last, most = _head(lags, p.decision), n + STARTS - 3
-    n = _hold(state, now, frame, out, n)
+    n = _hold(state, last, now, frame, out, n)
     for row in range(last, -1, -1):
         if row < last and not p.early:
             break
@@ -296,6 +299,7 @@ def poly_frame(state, power, now, out, n):
             told = said[len(lags) + 1, pitch]
             velocity = touch(power, pitch, told, weights.touch[row], weights.touch_bias[row])
             n = _begin(state, pitch, time, now, velocity, likely, out, n)
+            endnet_begin(state.ends, pitch, since)
     if p.expression:
         n = _express(state, power, now, out, n)
     return _pedal(state, power, now, out, n)
@@ -372,12 +376,14 @@ class Poly(KernelStage):
         self,
         weights: NoteWeights,
         judge: PolyWeights,
+        ends: EndWeights,
         settings: NoteSettings,
         pedal: PedalWeights | None = None,
     ) -> None:
-        self.weights, self.judge, self.settings, self.pedal = weights, judge, settings, pedal
+        self.weights, self.judge, self.ends, self.settings, self.pedal = weights, judge, ends, settings, pedal
 
     def prepare(self, *specs: Spec) -> Spec:
         (spec,) = specs
-        state = poly_state(self.settings, self.weights, self.judge, np.zeros(1, np.int64), self.pedal)
+        ids = np.zeros(1, np.int64)
+        state = poly_state(self.settings, self.weights, self.judge, self.ends, ids, self.pedal)
         return self._detects(spec, state, ROOM)

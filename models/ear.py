@@ -17,7 +17,7 @@ from dsp.onset import OnsetSettings
 from dsp.poly import PolyState, poly_state, poly_step
 from dsp.stage import KernelStage, Spec
 from dsp.units import HOP
-from models import beat, drums, hits, line, notes, pedal, poly
+from models import beat, drums, ends, hits, line, notes, pedal, poly
 
 EVENTS_PER_HOP = 96  # room kept for what one hop may say
 
@@ -60,7 +60,7 @@ def ear_state(settings: EarSettings) -> EarState:
         level_state(ids),
         drums_state(settings.onset, settings.drums, drums.load(), hits.load(), ids),
         line_state(settings.notes, notes.load(), line.load(), ids),
-        poly_state(settings.notes, notes.load(), poly.load(), ids, pedal.load()),
+        poly_state(settings.notes, notes.load(), poly.load(), ends.load(), ids, pedal.load()),
         beat_state(settings.beat, beat.load(), ids),
     )
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsp import endnet
 from dsp.events import EVENT, NOTE_OFF, NOTE_ON
+from dsp.hindsight import LET_GO
 from dsp.notenet import note_weights
 from dsp.notes import NoteSettings
-from dsp.poly import LET_GO, ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
+from dsp.poly import ROOM, Poly, poly_frame, poly_params, poly_state, poly_step
 from dsp.polynet import trusting
 from dsp.stage import Spec
 from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS
@@ -24,10 +26,12 @@ SURE, NEVER = 6.0, -8.0  # logits
 A4 = 69 - LOWEST
 
 
-def weights(over: float = 0.3) -> Any:
-    arrays = random_arrays()
-    arrays["over"][:] = over
-    return note_weights(arrays)
+def weights() -> Any:
+    return note_weights(random_arrays())
+
+
+def ends() -> endnet.EndWeights:
+    return endnet.trusting(len(LAGS), 0.3)
 
 
 class Listener:
@@ -36,7 +40,7 @@ class Listener:
     def __init__(self, level: float = -20.0, **settings: Any) -> None:
         given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
-        self.state = poly_state(self.settings, weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
+        self.state = poly_state(self.settings, weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64))
         self.power = np.full((WINDOWS, BINS), 10 ** (level / 10), np.float32)
         self.frame = 0
         self.events = np.zeros(0, EVENT)
@@ -175,6 +179,16 @@ def test_early_heads_that_are_sure_need_not_wait() -> None:
     assert len(ear.events) == 0
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_nobody_asks_of_a_note_whether_it_sounded_before_it_began(early: bool) -> None:
+    ear = Listener(decision_ms=60, early=early)
+    ear.hear(20)
+    ear.state.ends.weights.out_bias[:] = -100  # nothing ever sounded
+    ear.play(A4)
+    on, off = ear.events
+    assert off["time"] > on["time"] and off["emitted"] - on["time"] > LAGS[-1] * FRAME
+
+
 def test_only_the_range_is_listened_to() -> None:
     ear = Listener(low=60, high=72)
     ear.hear(10)
@@ -240,7 +254,9 @@ def _sounding() -> list[tuple[int, int, float]]:
 
 
 def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
-    state = poly_state(NoteSettings(lines="many"), weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
+    state = poly_state(
+        NoteSettings(lines="many"), weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64)
+    )
     out = np.zeros(ROOM * 200, EVENT)
     state.id[40], state.id[50] = 7, 8
     state.params[...] = poly_params(NoteSettings(lines="one"))
@@ -249,7 +265,9 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
     assert out["ref"][:n].tolist() == [7, 8] and (out["emitted"][:n] == HOP).all()
     state.params[...] = poly_params(NoteSettings(lines="many"))
     x = hops(1.0)
-    fresh = poly_state(NoteSettings(lines="many"), weights(), trusting(len(LAGS)), np.zeros(1, np.int64))
+    fresh = poly_state(
+        NoteSettings(lines="many"), weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64)
+    )
     expected = np.zeros(ROOM * len(x), EVENT)
     m = poly_step(fresh, np.concatenate([np.zeros((2, HOP), np.float32), x]), expected)
     state.ids[0] = 0
@@ -261,7 +279,10 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
 def test_contract() -> None:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True)
     events = verify_contract(
-        lambda: Poly(weights(), trusting(len(LAGS), 0.45, 0.5), settings), hops(), SPEC, [1, 2, 7, 100, 101]
+        lambda: Poly(weights(), trusting(len(LAGS), 0.45, 0.5), ends(), settings),
+        hops(),
+        SPEC,
+        [1, 2, 7, 100, 101],
     )
     assert (events["emitted"] - events["time"] <= samples(40)).all()
     on, off = (events[events["kind"] == kind] for kind in (NOTE_ON, NOTE_OFF))
@@ -278,5 +299,7 @@ def test_contract() -> None:
 
 
 def test_it_allocates_nothing() -> None:
-    Poly(weights(), trusting(len(LAGS)), NoteSettings(lines="many")).prepare(Spec(hop=HOP, shape=(HOP,)))
+    Poly(weights(), trusting(len(LAGS)), ends(), NoteSettings(lines="many")).prepare(
+        Spec(hop=HOP, shape=(HOP,))
+    )
     assert forbidden_calls(poly_step) == []

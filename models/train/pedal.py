@@ -28,7 +28,7 @@ from dsp.pedal import FEATURES, PedalWeights
 from dsp.poly import ROOM, poly_state, poly_step
 from dsp.tones import FRAME
 from dsp.units import HOP, RATE
-from models import notes, pedal, poly
+from models import ends, notes, pedal, poly
 from models.train import scores
 from models.train.instruments import TEST, TRAIN, Instrument, Program, Sampled, multisamples
 from models.train.plan import command_line, paths
@@ -83,7 +83,7 @@ def _hear(state, x, seen, out):  # type: ignore[no-untyped-def]
 
 def hear(sound: np.ndarray, foot: Pedal, weights: PedalWeights | None = None) -> Clip:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, pedal=True)
-    state = poly_state(settings, notes.load(), poly.load(), np.zeros(1, np.int64), weights)
+    state = poly_state(settings, notes.load(), poly.load(), ends.load(), np.zeros(1, np.int64), weights)
     x = sound[: len(sound) // HOP * HOP].astype(np.float32).reshape(-1, HOP)
     seen, out = np.zeros((len(x), FEATURES), np.float32), np.zeros(20 * len(x) + ROOM, EVENT)
     n, frames = _hear(state, x, seen, out)

@@ -31,7 +31,7 @@ SETTLE = 20  # frames of an example that are not judged
 FRESH = 12  # frames for which a note has just begun
 BESIDE = 3  # and those after that are not judged
 # Likelihoods: of an onset at a head's own decision, and of one that need not wait for a later head.
-THRESHOLD, SURE = (0.7, 0.7, 0.65, 0.6), (0.87, 0.87, 0.87, 0.6)
+THRESHOLD, SURE = (0.7, 0.7, 0.65, 0.6), (0.95, 0.95, 0.95, 0.6)
 SHAPE = features_of(len(THRESHOLD)), HIDDEN, len(THRESHOLD)
 
 
