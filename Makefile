@@ -70,7 +70,7 @@ train-drums: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.drums train $(WORK) --device $(DEVICE)
 	$(BIN)/python -m models.train.drums export $(WORK)
-	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK)/unheard --hours 4 --seed 2 --part {} --of $$(nproc)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.drums render $(DATA) $(WORK)/unheard --hours 6.4 --seed 2 --part {} --of $$(nproc)
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.hitnet hear $(WORK)/unheard --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.hitnet train $(WORK)/unheard
 	$(BIN)/python -m models.train.hitnet export $(WORK)/unheard $(if $(REAL),--real $(REAL))

@@ -20,9 +20,12 @@ from models.train.drum_thresholds import FIVE, Song, thresholds
 from models.train.kits import PIECES, Shelf, hydrogen_kit, piece_of
 from models.train.studio import (
     FAMILIES,
+    METAL,
     SECONDS,
+    TOGETHER,
     Hit,
     Performance,
+    apart,
     invented,
     performances,
     rearranged,
@@ -118,6 +121,22 @@ def test_rearranged_stays_in_time() -> None:
         assert hits == sorted(hits)
         assert {h.piece for h in hits} <= set(PIECES)
         assert all(0 < h.time < SECONDS and 0 < h.velocity <= 1 for h in hits)
+
+
+def test_cymbals_come_with_and_without_what_is_under_them() -> None:
+    hits = [
+        Hit(1 + i / 4, piece, 0.5) for i in range(60) for piece in ("hat-closed", ("kick", "snare")[i % 2])
+    ]
+    shares: dict[str, set[float]] = {"kick": set(), "snare": set()}
+    for seed in range(60):
+        left = apart(hits, np.random.default_rng(seed))
+        assert left == sorted(left)
+        assert all(0 < h.time < SECONDS and 0 < h.velocity <= 1 for h in left)
+        metal = np.array([h.time for h in left if h.piece in METAL])
+        beside = {h.time: (np.abs(metal - h.time) < TOGETHER).any() for h in hits[1::2]}
+        for i, piece in enumerate(shares):
+            shares[piece].add(round(float(np.mean(list(beside.values())[i::2])), 1))
+    assert shares["kick"] >= {0, 1} and shares["snare"] >= {0, 1}
 
 
 def test_powers_are_what_the_ear_hears() -> None:

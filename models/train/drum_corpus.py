@@ -15,7 +15,7 @@ from dsp.events import LABELS
 from dsp.units import HOP, RATE
 from models.train.backing import Songbook, backing
 from models.train.kits import shelf
-from models.train.studio import FAMILIES, SECONDS, performances, rearranged, render
+from models.train.studio import FAMILIES, SECONDS, apart, performances, rearranged, render
 
 FRAMES = SECONDS * RATE // FRAME  # of one performance
 PER_SHARD = 12  # performances, each on two kits
@@ -60,7 +60,7 @@ def render_shards(data: Path, work: Path, hours: float, seed: int, part: int, of
         for _ in range(PER_SHARD):
             played = next(plays)
             for _ in range(2):
-                sound, hits = render(rearranged(played, rng), kits, rng)
+                sound, hits = render(apart(rearranged(played, rng), rng), kits, rng)
                 drums.append(powers(sound))
                 truth.append(hits)
             music.append(powers(backing(songbook, played.beat, played.downbeat, rng)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrects the word of the drum ear, while it learns; `dsp.hitnet` is the same net at work.
 
-    python -m models.train.hitnet hear WORK [--examples 1600] [--part 0 --of 1]
+    python -m models.train.hitnet hear WORK [--examples 4800] [--part 0 --of 1]
     python -m models.train.hitnet train WORK
     python -m models.train.hitnet export WORK [--real MDB]
 
@@ -42,7 +42,7 @@ from models.train.drums import METAL, WARM
 from models.train.plan import command_line, paths, shared
 
 NAME = "hits"
-HIDDEN, STEPS = 64, 6000
+HIDDEN, STEPS = 64, 15_000
 FRESH = 8  # frames after a lag for which a stroke has just been
 BESIDE, EARLY = 2, 1  # frames after these and before a lag that are not judged
 RENDERED = 80  # examples that thresholds are set by
@@ -172,7 +172,7 @@ def export(work: Path, real: Path | None) -> None:
 def main() -> None:
     parser, tasks = command_line(__doc__)
     task = paths(tasks.add_parser("hear"), "work")
-    task.add_argument("--examples", type=int, default=1600)
+    task.add_argument("--examples", type=int, default=4800)
     shared(task)
     paths(tasks.add_parser("train"), "work")
     task = paths(tasks.add_parser("export"), "work")

@@ -37,6 +37,9 @@ LEVELS = {  # mean and spread of a piece's level in a mix [dB]
 }  # fmt: skip
 METAL = ("hat-closed", "hat-open", "hat-pedal", "ride", "crash", "china", "ride-bell", "splash")
 HATS = ("hat-closed", "hat-open", "hat-pedal")
+SNARES = ("snare", "snare-rim", "snare-side")
+CRASHES = ("crash", "china", "splash")
+TOGETHER = 0.04  # strokes so near are meant to be one [s]
 PERCUSSION = ("clap", "tambourine", "cowbell", "bongo", "conga", "shaker", "other")
 RARE = ("tom-low", "tom-mid", "tom-mid", "tom-high", "crash", "china", "china", "splash", "splash", "ride-bell",
         "snare-rim", "cowbell")  # fmt: skip
@@ -154,6 +157,35 @@ def rearranged(played: Performance, rng: np.random.Generator) -> list[Hit]:
         hits = [h for h in hits if h.piece not in METAL]
     elif draw < 0.2:
         hits = [h for h in hits if h.piece in METAL]
+    return sorted(h for h in hits if 0.1 < h.time < SECONDS - 0.2)
+
+
+def apart(hits: list[Hit], rng: np.random.Generator) -> list[Hit]:
+    """What is so often struck together struck apart, so that a hat is heard, not guessed from a backbeat."""
+    draw = rng.random()
+    if draw < 0.3:  # no cymbal with a kick, or a snare, or either
+        beneath = (("kick",), SNARES, ("kick", *SNARES))[int(rng.integers(3))]
+        times = np.array([h.time for h in hits if h.piece in beneath])
+        spared = rng.choice([0, 0, 0.2])
+        hits = [
+            h for h in hits
+            if h.piece not in METAL or not (np.abs(times - h.time) < TOGETHER).any() or rng.random() < spared
+        ]  # fmt: skip
+    elif draw < 0.38:  # crashes, and nothing to keep time
+        hits = [h for h in hits if h.piece not in METAL or h.piece in CRASHES]
+        hits += [
+            Hit(h.time + rng.normal(0, 0.003), "crash", rng.uniform(0.5, 1))
+            for h in hits
+            if h.piece == "kick" and rng.random() < 0.08
+        ]
+    elif draw < 0.46:  # a crash with every kick, or every kick and snare
+        under = ("kick",) if rng.random() < 0.6 else ("kick", *SNARES)
+        hits = [h for h in hits if h.piece not in METAL or rng.random() < 0.1]
+        hits += [
+            Hit(h.time + rng.normal(0, 0.004), "crash", rng.uniform(0.4, 1)) for h in hits if h.piece in under
+        ]
+    if rng.random() < 0.1:
+        hits = [h._replace(piece="snare-side") if h.piece in SNARES else h for h in hits]
     return sorted(h for h in hits if 0.1 < h.time < SECONDS - 0.2)
 
 
@@ -285,7 +317,7 @@ def voice(piece: str, shelf: Shelf, kit: str, rng: np.random.Generator, *, plain
     if rng.random() < 0.75:
         at, db = np.geomspace(30, 20000, 8), rng.normal(0, rng.choice([2, 4, 7]), 8)
         takes = [minimum_phase(x, db, at) for x in takes]
-    if piece in ("kick", "snare", "tom-low", "tom-mid", "tom-high") and rng.random() < 0.4:
+    if piece in ("kick", *SNARES, "tom-low", "tom-mid", "tom-high") and rng.random() < 0.4:
         # bright and clicky, and still no hat
         bright = butter(1, rng.uniform(1500, 6000), "high", fs=RATE, output="sos")
         boost = 10 ** (rng.uniform(4, 24) / 20)
