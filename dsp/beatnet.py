@@ -43,7 +43,6 @@ class BeatNetState(NamedTuple):
     layer: np.ndarray  # (layer,)
     gates: np.ndarray  # (2, 3 * memory) work
     memory: np.ndarray  # (2 * memory,) of both units, the low one first
-    fresh: np.ndarray  # (2 * memory,) the same after the newest frame
     said: np.ndarray  # (2,) how likely a beat is, and that it begins a bar, LAG frames ago
 
 
@@ -81,7 +80,6 @@ def beatnet_state(weights: BeatWeights) -> BeatNetState:
         zeros(layer),
         zeros(2, 3 * memory),
         zeros(2 * memory),
-        zeros(2 * memory),
         zeros(2),
     )
 
@@ -107,12 +105,10 @@ def beatnet_look(state, inputs):
     low, high = state.memory[:memory], state.memory[memory:]
     dense(state.layer, w.low_input, w.low_input_bias, state.gates[0])
     dense(low, w.low_state, w.low_state_bias, state.gates[1])
-    gru(state.gates[0], state.gates[1], low, state.fresh[:memory])
-    dense(state.fresh[:memory], w.high_input, w.high_input_bias, state.gates[0])
+    gru(state.gates[0], state.gates[1], low)
+    dense(low, w.high_input, w.high_input_bias, state.gates[0])
     dense(high, w.high_state, w.high_state_bias, state.gates[1])
-    gru(state.gates[0], state.gates[1], high, state.fresh[memory:])
-    for i in range(2 * memory):
-        state.memory[i] = state.fresh[i]
+    gru(state.gates[0], state.gates[1], high)
     dense(state.memory, w.head, w.head_bias, state.said)
     state.said[0] = sigmoid(state.said[0])
     state.said[1] = sigmoid(state.said[1])

@@ -181,7 +181,9 @@ def drumnet_look(state, inputs):
     rectify(embedding[memory:])
     dense(embedding[memory:], w.gru_input, w.gru_input_bias, state.gates[0])
     dense(state.memory, w.gru_state, w.gru_state_bias, state.gates[1])
-    gru(state.gates[0], state.gates[1], state.memory, embedding[:memory])
+    for i in range(memory):
+        embedding[i] = state.memory[i]
+    gru(state.gates[0], state.gates[1], embedding[:memory])
 
 
 @kernel

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dsp.kernel import kernel
-from dsp.net import FAST, dense, gru, rectify
+from dsp.lanes import add_rows
+from dsp.net import dense, gru, rectify
 from dsp.stage import KernelStage, Spec
 from dsp.tones import (
     BINS,
@@ -249,53 +250,6 @@ def notenet_state(weights: NoteWeights) -> NoteNetState:
     )
 
 
-@kernel(fastmath=FAST)
-def add_rows(x, first, weights, out):
-    """Add weighted sums of rows.
-
-    Parameters
-    ----------
-    x : array, shape (rows, m)
-    first : int
-        Column of x that goes to column 0.
-    weights : array, shape (sums, rows)
-    out : array, shape (sums, n), n <= m - first
-
-    Notes
-    -----
-    Realtime: O(sums * rows * n), no allocation. Eight rows at a time, so that each
-    sum is read and written once for eight products.
-    """
-    sums, rows = weights.shape
-    n = out.shape[1]
-    end = first + n
-    whole = rows - rows % 8
-    for t in range(0, whole, 8):
-        x0, x1, x2, x3 = x[t, first:end], x[t + 1, first:end], x[t + 2, first:end], x[t + 3, first:end]
-        x4, x5, x6, x7 = x[t + 4, first:end], x[t + 5, first:end], x[t + 6, first:end], x[t + 7, first:end]
-        for k in range(sums):
-            row = out[k]
-            a, b, c, d = weights[k, t], weights[k, t + 1], weights[k, t + 2], weights[k, t + 3]
-            e, f, g, h = weights[k, t + 4], weights[k, t + 5], weights[k, t + 6], weights[k, t + 7]
-            for p in range(n):
-                row[p] += (
-                    a * x0[p]
-                    + b * x1[p]
-                    + c * x2[p]
-                    + d * x3[p]
-                    + e * x4[p]
-                    + f * x5[p]
-                    + g * x6[p]
-                    + h * x7[p]
-                )
-    for t in range(whole, rows):
-        x0 = x[t, first:end]
-        for k in range(sums):
-            row, a = out[k], weights[k, t]
-            for p in range(n):
-                row[p] += a * x0[p]
-
-
 @kernel
 def _fill(out, bias):
     """Every row of `out` is its bias."""
@@ -342,7 +296,7 @@ def _remember_whole(state):
     rectify(state.whole_in)
     dense(state.whole_in, w.whole_input, w.whole_input_bias, state.whole_gates[0])
     dense(state.whole, w.whole_state, w.whole_state_bias, state.whole_gates[1])
-    gru(state.whole_gates[0], state.whole_gates[1], state.whole, state.whole)
+    gru(state.whole_gates[0], state.whole_gates[1], state.whole)
     dense(state.whole, w.told, w.told_bias, state.told)
     rectify(state.told)
     dense(state.told, w.mix_told, w.mix_bias, state.told_mix)
@@ -390,7 +344,7 @@ def notenet_frame(state, inputs, out):
     add_rows(mixed, 0, w.gru_input, state.gates[0])
     _fill(state.gates[1], w.gru_state_bias)
     add_rows(state.memory, 0, w.gru_state, state.gates[1])
-    gru(state.flat_gates[0], state.flat_gates[1], state.flat_memory, state.flat_memory)
+    gru(state.flat_gates[0], state.flat_gates[1], state.flat_memory)
     _fill(out, w.head_bias)
     add_rows(state.memory, 0, w.head_memory, out)
     add_rows(mixed, 0, w.head_mix, out)

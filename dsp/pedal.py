@@ -56,7 +56,6 @@ class PedalState(NamedTuple):
     x: np.ndarray  # (FEATURES,)
     gates: np.ndarray  # (2, 3 * memory) work
     memory: np.ndarray  # (memory,)
-    fresh: np.ndarray  # (memory,) the same after the newest frame
     likely: np.ndarray  # (1,) that the pedal is down
     down: np.ndarray  # (1,) int64, 1 where it was said to be
     rested: np.ndarray  # (1,) int64, frames without a note
@@ -95,7 +94,6 @@ def pedal_state(weights: PedalWeights) -> PedalState:
         np.zeros((PAST, SEEN, PITCHES + 1), np.float32),
         np.zeros(FEATURES, np.float32),
         np.zeros((2, 3 * memory), np.float32),
-        np.zeros(memory, np.float32),
         np.zeros(memory, np.float32),
         np.full(1, 0.5, np.float32),
         np.zeros(1, np.int64),
@@ -243,11 +241,10 @@ def pedal_believe(state):
     w = state.weights
     dense(state.x, w.input, w.input_bias, state.gates[0])
     dense(state.memory, w.state, w.state_bias, state.gates[1])
-    gru(state.gates[0], state.gates[1], state.memory, state.fresh)
+    gru(state.gates[0], state.gates[1], state.memory)
     total = w.head_bias[0]
     for i in range(len(state.memory)):
-        state.memory[i] = state.fresh[i]
-        total += state.fresh[i] * w.head[i, 0]
+        total += state.memory[i] * w.head[i, 0]
     state.likely[0] = sigmoid(total)
 
 
