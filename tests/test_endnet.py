@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tells when a note is over: the weights that were exported, and what they are given to weigh."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +12,10 @@ from dsp.endnet import (
     endnet_hear,
     endnet_look,
     endnet_state,
-    features_of,
     trusting,
 )
 from dsp.hindsight import PAST, watched
 from dsp.tones import BINS, BINS_A_PITCH, CHANNELS, PITCHES, WINDOWS
-from models.archive import FOLDER, WeightsError, read, sums
-from models.ends import NAME, checked, load
-from tests.golden import reproduces
 
 LAGS = np.array([2, 3, 4, 7])
 SOUNDING = len(LAGS)
@@ -54,10 +49,6 @@ def curious(lags: int = len(LAGS)) -> EndWeights:
     weights.hidden[:] = np.linspace(0.5, 1.5, weights.hidden.size).reshape(weights.hidden.shape)
     weights.hidden_bias[:], weights.out[:] = 1000, 0.01
     return weights
-
-
-def test_the_golden_pair_is_reproduced() -> None:
-    reproduces("ends", endnet_state(load(), LAGS), features_of(len(LAGS)))
 
 
 @pytest.mark.parametrize("row", range(len(LAGS)))
@@ -99,32 +90,3 @@ def test_what_fell_since_the_note_began_counts() -> None:
     assert looked(curious(), said, levels, begins=30)[-1] == pytest.approx(
         looked(curious(), said, np.full_like(levels, -3), begins=30)[-1], abs=1e-3
     )
-
-
-def test_every_file_has_its_sum_and_a_card() -> None:
-    assert {NAME, "ends.golden.npz"} <= set(sums())
-    assert Path(FOLDER / "ends.md").is_file()
-
-
-@pytest.mark.parametrize("name", ["hidden.w", "hidden.b", "out.w", "out.b", "over"])
-def test_every_array_is_needed(name: str) -> None:
-    arrays = read(FOLDER / NAME)
-    del arrays[name]
-    with pytest.raises(WeightsError):
-        checked(arrays)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("hidden.w", np.zeros((7, 32), np.float32)),
-        ("hidden.b", np.float32(0)),
-        ("out.w", np.full((64, len(LAGS)), np.nan, np.float32)),
-        ("out.b", np.array(["x"])),
-        ("over", np.ones(len(LAGS), np.float32)),
-        ("over", np.zeros(len(LAGS), np.float32)),
-    ],
-)
-def test_arrays_of_another_net_are_refused(name: str, value: np.ndarray) -> None:
-    with pytest.raises(WeightsError):
-        checked(read(FOLDER / NAME) | {name: value})

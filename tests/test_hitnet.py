@@ -11,15 +11,12 @@ from dsp.hitnet import (
     POSSIBLE,
     HitNetState,
     HitWeights,
-    features_of,
     hitnet_forget,
     hitnet_look,
     hitnet_state,
     trusting,
 )
-from models.archive import FOLDER, WeightsError, read, sums
-from models.hits import NAME, checked, load
-from tests.golden import reproduces
+from models.hits import load
 
 LAGS = 5
 KICK, HAT, CYMBAL = (FAMILIES.index(name) for name in ("kick", "hat", "cymbal"))
@@ -47,10 +44,6 @@ def summing() -> HitWeights:
     weights.hidden[:, 0] = rng.uniform(0.005, 0.01, len(weights.hidden))
     weights.hidden_bias[:], weights.out[0] = 20, 1
     return weights
-
-
-def test_the_golden_pair_is_reproduced() -> None:
-    reproduces("hits", hitnet_state(load()), features_of(LAGS))
 
 
 def test_who_has_learned_nothing_changes_nothing() -> None:
@@ -121,32 +114,3 @@ def test_what_was_before_is_forgotten() -> None:
     assert state.judged.max() < POSSIBLE > fresh.judged.max()
     said = words()
     np.testing.assert_array_equal(told(state, said), told(fresh, said))
-
-
-def test_every_file_has_its_sum_and_a_card() -> None:
-    assert {NAME, "hits.golden.npz"} <= set(sums())
-    assert (FOLDER / "hits.md").is_file()
-
-
-@pytest.mark.parametrize("name", ["hidden.w", "hidden.b", "out.w", "out.b", "threshold"])
-def test_every_array_is_needed(name: str) -> None:
-    arrays = read(FOLDER / NAME)
-    del arrays[name]
-    with pytest.raises(WeightsError, match=name):
-        checked(arrays)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("hidden.w", np.zeros((7, 64), np.float32)),
-        ("hidden.b", np.float32(0)),
-        ("out.w", np.full((64, LAGS), np.nan, np.float32)),
-        ("out.b", np.array(["x"])),
-        ("threshold", np.ones((LAGS, VOICES), np.float32)),
-        ("threshold", np.full((LAGS, METAL), 0.5, np.float32)),
-    ],
-)
-def test_arrays_of_another_net_are_refused(name: str, value: np.ndarray) -> None:
-    with pytest.raises(WeightsError):
-        checked(read(FOLDER / NAME) | {name: value})

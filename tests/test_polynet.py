@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrects the word of the ear for notes: the weights that were exported, and what they are given to weigh."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +10,13 @@ from dsp.polynet import (
     POSSIBLE,
     PolyNetState,
     PolyWeights,
-    features_of,
     polynet_forget,
     polynet_frame,
     polynet_state,
     trusting,
 )
 from dsp.tones import BINS, CHANNELS, PITCHES
-from models.archive import FOLDER, WeightsError, read, sums
-from models.poly import NAME, checked, load
-from tests.golden import reproduces
+from models.poly import load
 
 LAGS = 4
 
@@ -45,10 +41,6 @@ def wary(by: float) -> PolyWeights:
     weights = trusting(LAGS)
     weights.out_bias[:] = -by
     return weights
-
-
-def test_the_golden_pair_is_reproduced() -> None:
-    reproduces("poly", polynet_state(load()), features_of(LAGS))
 
 
 def test_who_has_learned_nothing_changes_nothing() -> None:
@@ -83,32 +75,3 @@ def test_what_was_before_is_forgotten() -> None:
     polynet_forget(state)
     said = words()
     np.testing.assert_array_equal(told(state, said, 30), told(fresh, said))
-
-
-def test_every_file_has_its_sum_and_a_card() -> None:
-    assert {NAME, "poly.golden.npz"} <= set(sums())
-    assert Path(FOLDER / "poly.md").is_file()
-
-
-@pytest.mark.parametrize("name", ["hidden.w", "hidden.b", "out.w", "out.b", "threshold", "sure"])
-def test_every_array_is_needed(name: str) -> None:
-    arrays = read(FOLDER / NAME)
-    del arrays[name]
-    with pytest.raises(WeightsError):
-        checked(arrays)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("hidden.w", np.zeros((7, 32), np.float32)),
-        ("hidden.b", np.float32(0)),
-        ("out.w", np.full((64, LAGS), np.nan, np.float32)),
-        ("out.b", np.array(["x"])),
-        ("threshold", np.ones(LAGS, np.float32)),
-        ("sure", np.zeros(LAGS, np.float32)),
-    ],
-)
-def test_arrays_of_another_net_are_refused(name: str, value: np.ndarray) -> None:
-    with pytest.raises(WeightsError):
-        checked(read(FOLDER / NAME) | {name: value})

@@ -23,8 +23,7 @@ from dsp.polynet import polynet_frame, polynet_state
 from dsp.tones import PITCHES
 from models import notes, poly
 from models.train import judge
-from models.train.note_corpus import Corpus
-from models.train.plan import command_line, paths, shared
+from models.train.note_corpus import Batch
 
 NAME = "ends"
 HIDDEN, STEPS = 64, 10_000
@@ -82,17 +81,11 @@ def weighed(x: np.ndarray, sounding: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def hear(work: Path, examples: int, part: int, of: int) -> None:
     """Write this part's share of what is weighed; shards that are there already stay."""
-    corpus = Corpus(work, 0, SILENT)
-    scenes = corpus.scenes
 
-    def shard(number: int, kept: bool) -> tuple[np.ndarray, np.ndarray]:
-        corpus.rng = np.random.default_rng([29, number])
-        corpus.scenes = [scene for k, scene in enumerate(scenes) if (k % judge.KEPT == 0) == kept]
-        batches = [corpus.batch(1) for _ in range(judge.SHARD)]
-        pairs = [weighed(batch.x[0], batch.sounding[0]) for batch in batches]
-        return np.concatenate([x for x, _ in pairs]), np.concatenate([known for _, known in pairs])
+    def of_batch(batch: Batch) -> judge.Pair:
+        return weighed(batch.x[0], batch.sounding[0])
 
-    judge.hear(work, NAME, examples, part, of, shard)
+    judge.hear(work, NAME, examples, part, of, judge.note_scenes(work, SILENT, 29, of_batch))
 
 
 def train(work: Path) -> None:
@@ -108,17 +101,8 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    parser, tasks = command_line(__doc__)
-    task = paths(tasks.add_parser("hear"), "work")
-    task.add_argument("--examples", type=int, default=3000)
-    shared(task)
-    for verb in ("train", "export"):
-        paths(tasks.add_parser(verb), "work")
-    args = parser.parse_args()
-    if args.verb == "hear":
-        hear(args.work, args.examples, args.part, args.of)
-    else:
-        (train if args.verb == "train" else export)(args.work)
+    args = judge.commands(__doc__, 3000, hear, train, export)[0].parse_args()
+    args.do(args)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ from models.train import judge
 from models.train.drum_corpus import Corpus
 from models.train.drum_thresholds import FIVE, Song, real_songs, thresholds
 from models.train.drums import METAL, WARM
-from models.train.plan import command_line, paths, shared
 
 NAME = "hits"
 HIDDEN, STEPS = 64, 15_000
@@ -170,20 +169,11 @@ def export(work: Path, real: Path | None) -> None:
 
 
 def main() -> None:
-    parser, tasks = command_line(__doc__)
-    task = paths(tasks.add_parser("hear"), "work")
-    task.add_argument("--examples", type=int, default=4800)
-    shared(task)
-    paths(tasks.add_parser("train"), "work")
-    task = paths(tasks.add_parser("export"), "work")
-    task.add_argument("--real", type=Path, help="songs to set the thresholds by")
+    parser, last = judge.commands(__doc__, 4800, hear, train, lambda work: export(work, None))
+    last.add_argument("--real", type=Path, help="songs to set the thresholds by")
+    last.set_defaults(do=lambda args: export(args.work, args.real))
     args = parser.parse_args()
-    if args.verb == "hear":
-        hear(args.work, args.examples, args.part, args.of)
-    elif args.verb == "train":
-        train(args.work)
-    else:
-        export(args.work, args.real)
+    args.do(args)
 
 
 if __name__ == "__main__":

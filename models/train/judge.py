@@ -2,6 +2,7 @@
 """Small nets that correct the word of an ear, while they learn: what it says is heard, kept and learned from alike."""
 
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models.train.fit import descend
+from models.train.note_corpus import Batch, Corpus
+from models.train.plan import command_line, paths, shared
 from models.train.seal import seal
 
 SHARD = 100  # examples
@@ -19,8 +22,8 @@ LONG_AGO = 127
 GOLDEN = 400  # pairs of the golden file
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
-# x (n, features) of a shard, and what is known of each, (n, ...); from its number, and whether it is kept.
-Weighed = Callable[[int, bool], tuple[np.ndarray, np.ndarray]]
+Pair = tuple[np.ndarray, np.ndarray]  # x (n, features), and what is known of each, (n, ...)
+Weighed = Callable[[int, bool], Pair]  # of a shard; from its number, and whether it is kept
 # What each lag should say, (n, lags), and where it is judged, of what is known, (n, ...).
 Wanted = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -45,6 +48,20 @@ def hear(work: Path, name: str, examples: int, part: int, of: int, weighed: Weig
             np.savez(file, x=x, known=known)
         partial.rename(path)
         print(f"shard {shard} of {shards}, {time.time() - began:.0f} s", flush=True)
+
+
+def note_scenes(work: Path, silent: float, seed: int, weighed: Callable[[Batch], Pair]) -> Weighed:
+    """What is weighed of scenes for the note ear, one by one, of which a share of `silent` holds no note."""
+    corpus = Corpus(work, 0, silent)
+    scenes = corpus.scenes
+
+    def shard(number: int, kept: bool) -> Pair:
+        corpus.rng = np.random.default_rng([seed, number])
+        corpus.scenes = [scene for k, scene in enumerate(scenes) if (k % KEPT == 0) == kept]
+        pairs = [weighed(corpus.batch(1)) for _ in range(SHARD)]
+        return np.concatenate([x for x, _ in pairs]), np.concatenate([known for _, known in pairs])
+
+    return shard
 
 
 class Judge(nn.Module):
@@ -121,3 +138,22 @@ def export(name: str, net: Judge, x: Tensor, thresholds: dict[str, np.ndarray]) 
     np.savez(WEIGHTS / f"{name}.npz", **(net.arrays() | thresholds))  # type: ignore[arg-type]
     np.savez(WEIGHTS / f"{name}.golden.npz", x=x.numpy(), y=y)
     seal(WEIGHTS, (f"{name}.npz", f"{name}.golden.npz"))
+
+
+def commands(
+    doc: str | None,
+    examples: int,
+    hear: Callable[[Path, int, int, int], None],
+    train: Callable[[Path], None],
+    export: Callable[[Path], None],
+) -> tuple[ArgumentParser, ArgumentParser]:
+    """The command line of a net that corrects an ear, which says what to `do`, and that of its last verb."""
+    parser, verbs = command_line(doc)
+    verb = paths(verbs.add_parser("hear"), "work")
+    verb.add_argument("--examples", type=int, default=examples)
+    shared(verb)
+    verb.set_defaults(do=lambda args: hear(args.work, args.examples, args.part, args.of))
+    paths(verbs.add_parser("train"), "work").set_defaults(do=lambda args: train(args.work))
+    verb = paths(verbs.add_parser("export"), "work")
+    verb.set_defaults(do=lambda args: export(args.work))
+    return parser, verb
