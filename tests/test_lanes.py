@@ -9,7 +9,9 @@ from tests.contract import forbidden_calls
 
 
 @pytest.mark.parametrize("sums", [1, 3, 4, 6, 144])
-@pytest.mark.parametrize(("rows", "n", "first"), [(1, 1, 0), (7, 3, 2), (48, 88, 5), (126, 108, 0), (0, 20, 1)])
+@pytest.mark.parametrize(
+    ("rows", "n", "first"), [(1, 1, 0), (7, 3, 2), (48, 88, 5), (126, 108, 0), (0, 20, 1)]
+)
 def test_rows_are_added_as_their_weights_say(sums: int, rows: int, n: int, first: int) -> None:
     rng = np.random.default_rng([sums, rows, n])
     x = rng.standard_normal((rows, first + n + 3)).astype(np.float32)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tells that a note of one line has begun: the weights that were exported, and nothing else."""
 
-
 import numpy as np
 
 from dsp.linenet import judged

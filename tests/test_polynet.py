@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrects the word of the ear for notes: the weights that were exported, and what they are given to weigh."""
 
-
 import numpy as np
 import pytest
 

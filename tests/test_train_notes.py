@@ -13,7 +13,7 @@ import soundfile as sf
 from dsp.tones import BINS, CHANNELS, FRAME, PITCHES, WINDOWS
 from dsp.units import RATE
 from models.train import scores
-from models.train.instruments import Invented, Sampled, multisamples, score
+from models.train.instruments import AS_IS, Fading, Invented, Sampled, multisamples, score
 from models.train.note_corpus import FRAMES, NOISES, PRE, TIME, Corpus, powers
 from models.train.scenes import NOTE, air, claps, mastered, truth_of, worn
 from models.train.scores import AGAIN, Note, held, manner, pedalling, tidy
@@ -71,6 +71,30 @@ def test_a_score_is_a_midi_file_to_half_a_millisecond(tmp_path: Path) -> None:
         "note_on", "control_change", "note_off", "note_on", "control_change", "note_off",
     ]  # fmt: skip
     assert [at for _, at in found] == pytest.approx([0.5, 0.6, 1.0005, 1.0005, 1.5, 2.25], abs=1e-4)
+
+
+def test_a_soundfont_is_told_how_notes_fade() -> None:
+    def controllers(fading: Fading) -> list[tuple[int, int]]:
+        (track,) = score([Note(0.5, 1, 60, 90)], [], 4, 10, fading).tracks
+        return [(m.control, m.value) for m in track if m.type == "control_change"]
+
+    assert controllers(AS_IS) == []
+    # Twice as long is 1200 timecents more, half as long as many less, in steps of two.
+    assert controllers(Fading(2, 0.5)) == [
+        (99, 120), (98, 36), (38, 600 % 128), (6, 64 + 600 // 128),
+        (99, 120), (98, 38), (38, -600 % 128), (6, 64 - 600 // 128 - 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["keys", "winds"])
+def test_what_fades_longer_rings_longer(role: str) -> None:
+    levels = []
+    for released in (0.5, 1, 2):
+        player = Invented(np.random.default_rng(1), role)
+        x = player.play([Note(0.1, 0.5, 60, 100)], [], 0, 2, Fading(1, released))
+        end = int(0.5 * RATE)
+        levels.append(np.abs(x[end + int(0.05 * RATE) : end + int(0.1 * RATE)]).max())
+    assert levels[0] < levels[1] < levels[2]
 
 
 @pytest.mark.parametrize("role", ["keys", "guitar", "bass", "strings", "winds", "ensemble"])

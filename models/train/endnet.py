@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tells when a note is over, while it learns; `dsp.endnet` is the same net at work.
 
-    python -m models.train.endnet hear WORK [--examples 3000] [--part 0 --of 1]
+    python -m models.train.endnet hear WORK [--examples 4800] [--part 0 --of 1]
     python -m models.train.endnet train WORK
     python -m models.train.endnet export WORK
 
@@ -101,7 +101,7 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    args = judge.commands(__doc__, 3000, hear, train, export)[0].parse_args()
+    args = judge.commands(__doc__, 4800, hear, train, export)[0].parse_args()
     args.do(args)
 
 

@@ -48,6 +48,22 @@ GM: dict[str, dict[tuple[int, ...], tuple[int, int]]] = {
                  (88, 90): (40, 88)},
 }  # fmt: skip
 ROLES = tuple(GM)
+DECAY, RELEASE = 36, 38  # generators of a SoundFont: how long a note takes to fade, held and let go
+
+
+class Fading(NamedTuple):
+    """How many times as long as by itself an instrument takes to fade."""
+
+    held: float
+    released: float
+
+    @classmethod
+    def drawn(cls, rng: Rng) -> "Fading":
+        """As it is, or as another instrument of its kind would."""
+        return cls(2 ** rng.uniform(-1, 1), 2 ** rng.uniform(-1.5, 1.5)) if rng.random() < 0.6 else AS_IS
+
+
+AS_IS = Fading(1.0, 1.0)
 
 
 class Instrument(ABC):
@@ -57,11 +73,22 @@ class Instrument(ABC):
         self.name, self.low, self.high = name, low, high
 
     @abstractmethod
-    def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
+    def play(
+        self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float, fading: Fading = AS_IS
+    ) -> np.ndarray:
         """Sound of the notes, shape (seconds * RATE,), `cents` out of tune."""
 
 
-def score(notes: Iterable[Note], pedal: Pedal, program: int, cents: float) -> mido.MidiFile:
+def _scaled(generator: int, factor: float) -> list[mido.Message]:
+    """Controllers by which a SoundFont synthesizer scales a time of all its programs (SoundFont 2.01, section 9.6)."""
+    value = 8192 + round(600 * np.log2(factor))  # of two timecents
+    pairs = (99, 120), (98, generator), (38, value & 127), (6, value >> 7)
+    return [mido.Message("control_change", control=control, value=value) for control, value in pairs]
+
+
+def score(
+    notes: Iterable[Note], pedal: Pedal, program: int, cents: float, fading: Fading = AS_IS
+) -> mido.MidiFile:
     """A MIDI file whose tick is half a millisecond."""
     messages: list[tuple[float, int, mido.Message]] = []
     for note in notes:
@@ -75,6 +102,8 @@ def score(notes: Iterable[Note], pedal: Pedal, program: int, cents: float) -> mi
     midi.tracks.append(track)
     track.append(mido.Message("program_change", program=program))
     track.append(mido.Message("pitchwheel", pitch=int(np.clip(cents / 200 * 8192, -8192, 8191))))
+    if fading != AS_IS:
+        track.extend(_scaled(DECAY, fading.held) + _scaled(RELEASE, fading.released))
     for at, _, message in sorted(messages, key=lambda m: m[:2]):
         tick = max(round(at * 2000), last)
         track.append(message.copy(time=tick - last))
@@ -89,10 +118,12 @@ class Program(Instrument):
         super().__init__(f"{bank}-{program:03d}", low, high)
         self.path, self.program = path, program
 
-    def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
+    def play(
+        self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float, fading: Fading = AS_IS
+    ) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             midi, sound = Path(folder) / "part.mid", Path(folder) / "part.wav"
-            score(notes, pedal, self.program, cents).save(midi)
+            score(notes, pedal, self.program, cents, fading).save(midi)
             if self.path.suffix == ".cfg":
                 rate = ["-s", str(RATE), "-Ow1sl", "-EFreverb=0", "-EFchorus=0"]
                 command = ["timidity", "-c", str(self.path), "--preserve-silence", "-A50", *rate]
@@ -215,23 +246,25 @@ class Invented(Instrument):
         loud = 10 ** (self.range_db * (velocity - 1) / 20)
         return loud * gains / np.sqrt((gains**2).sum())
 
-    def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
-        out, rng = np.zeros(round(seconds * RATE)), self.rng
+    def play(
+        self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float, fading: Fading = AS_IS
+    ) -> np.ndarray:
+        out, rng, release = np.zeros(round(seconds * RATE)), self.rng, self.release * fading.released
         for note in held(notes, pedal):
             start, stop = round(note.start * RATE), round(note.end * RATE)
             hz = 440 * 2 ** ((note.pitch - 69 + cents / 100) / 12)
             gains = self._gains(hz, note.velocity / 127)
-            size = min(stop - start + int(3 * self.release * RATE), len(out) - start)
+            size = min(stop - start + int(3 * release * RATE), len(out) - start)
             for detune in (0, self.beating) if self.doubles else (0,):
                 pitch = hz * 2 ** (detune / 1200)
                 if self.decays:
                     k = np.arange(1, len(gains) + 1)
                     ratios = k * np.sqrt((1 + self.stiff * k**2) / (1 + self.stiff))
-                    times = self.span * (220 / pitch) ** 0.6 / (1 + self.shade * (k - 1))
+                    times = self.span * fading.held * (220 / pitch) ** 0.6 / (1 + self.shade * (k - 1))
                     _strings(
                         out, start, stop, ratios, gains * rng.choice([-1, 1], len(gains)),
                         np.exp(-1 / (times * RATE)), 2 * np.pi * pitch / RATE, 1 - np.exp(-1 / (self.attack * RATE)),
-                        np.exp(-1 / (self.release / 3 * RATE)),
+                        np.exp(-1 / (release / 3 * RATE)),
                     )  # fmt: skip
                 else:
                     t = np.arange(size) / RATE
@@ -246,7 +279,7 @@ class Invented(Instrument):
                     fall = np.where(
                         t < note.end - note.start,
                         1,
-                        np.exp(-(t - (note.end - note.start)) / self.release * 3),
+                        np.exp(-(t - (note.end - note.start)) / release * 3),
                     )
                     shake = 1 + self.tremble * np.sin(2 * np.pi * self.pace * t)
                     _winds(out, start, stop, phase, gains, 0.8 + 0.2 * rise, rise * fall * shake)
@@ -293,8 +326,10 @@ class Sampled(Instrument):
         self.even = all(region.softest == 0 for region in regions)  # one layer only: loudness by gain alone
         self.curve = rng.uniform(1, 2)
 
-    def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
-        out = np.zeros(round(seconds * RATE), np.float32)
+    def play(
+        self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float, fading: Fading = AS_IS
+    ) -> np.ndarray:
+        out, release = np.zeros(round(seconds * RATE), np.float32), self.release * fading.released
         for note in held(notes, pedal):
             near = min(
                 abs(r.key - note.pitch) for r in self.regions if r.softest <= note.velocity <= r.loudest
@@ -307,13 +342,11 @@ class Sampled(Instrument):
             region = fits[self.rng.integers(len(fits))]
             sample, ratio = _sample(region.path), 2 ** ((note.pitch - region.key + cents / 100) / 12)
             start, stop = round(note.start * RATE), round(note.end * RATE)
-            size = min(
-                int(len(sample) / ratio) - 1, stop - start + int(3 * self.release * RATE), len(out) - start
-            )
+            size = min(int(len(sample) / ratio) - 1, stop - start + int(3 * release * RATE), len(out) - start)
             sound = np.interp(np.arange(size) * ratio, np.arange(len(sample)), sample).astype(np.float32)
             tail = stop - start
             if size > tail:
-                sound[tail:] *= np.exp(-np.arange(size - tail) / (self.release * RATE))
+                sound[tail:] *= np.exp(-np.arange(size - tail) / (release * RATE))
             fade = min(size, 400)
             sound[size - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
             out[start : start + size] += sound * (note.velocity / 127) ** (self.curve if self.even else 0.5)

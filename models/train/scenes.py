@@ -14,7 +14,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from dsp.units import RATE
 from models.train import backing, scores
-from models.train.instruments import Instrument, Players
+from models.train.instruments import Fading, Instrument, Players
 from models.train.kits import Shelf, shelf
 from models.train.scores import Manner, Note, Pedal, Rng, held, manner, pedalling, tidy
 from models.train.singer import Singer
@@ -232,7 +232,8 @@ class Composer:
         cents = rng.uniform(-25, 25) if rng.random() < 0.7 else 0.0
         dry, wet, notes = np.zeros(SIZE), np.zeros(SIZE), []
         for part in parts:
-            x = part.player.play(part.notes, part.pedal, cents + rng.normal(0, 3), SECONDS)
+            tuned = cents + rng.normal(0, 3)
+            x = part.player.play(part.notes, part.pedal, tuned, SECONDS, Fading.drawn(rng))
             x = worn(x, rng)
             loud = np.abs(x)
             loud = loud[loud > 0.03 * loud.max()] if loud.max() > 0 else loud

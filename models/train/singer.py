@@ -20,7 +20,7 @@ from scipy.signal import butter, sosfilt
 from scipy.special import expit
 
 from dsp.units import RATE
-from models.train.instruments import Instrument
+from models.train.instruments import AS_IS, Fading, Instrument
 from models.train.scores import Note, Pedal, Rng
 
 VOICES = {"bass": (40, 64), "tenor": (47, 71), "alto": (53, 77), "soprano": (60, 84), "whistle": (70, 96)}
@@ -64,7 +64,9 @@ class Singer(Instrument):
             found.append(note)
         return [note for note in found if note.end - note.start > 0.04]
 
-    def play(self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float) -> np.ndarray:
+    def play(
+        self, notes: Sequence[Note], pedal: Pedal, cents: float, seconds: float, fading: Fading = AS_IS
+    ) -> np.ndarray:
         rng, n, size = self.rng, round(seconds * POINTS), round(seconds * RATE)
         t = np.arange(n) / POINTS
         pitch, loud, noise = np.full(n, float(self.low)), np.zeros(n), np.zeros(n)
