@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Power spectrum of a real frame, without a byte allocated."""
+"""Power spectrum of a real frame, without a byte allocated.
+
+Pairs of samples are taken as complex numbers and laid in rows. A short transform down the columns, a turn of
+each number, a transposition and a second short one down the columns are together the long one (Bailey 1990): all
+but the transposition works on whole rows, many lanes at once, and bins come out in order.
+"""
 
 from typing import NamedTuple
 
@@ -7,80 +12,107 @@ import numpy as np
 
 from dsp.kernel import kernel
 
-LEAF = 8  # points of the smallest transform, written out
-
 
 class FFT(NamedTuple):
-    """Tables and work space for frames of one length."""
+    """Tables and work space for frames of one length, half of which is rows * columns."""
 
-    cosine: np.ndarray  # (size / 2 - LEAF,) twiddles of all stages, widest first
+    cosine: np.ndarray  # (max(rows, columns) / 2,) of the short transforms
     sine: np.ndarray
-    bit_reversed: np.ndarray  # (size / 2 + 1,) where the last stage leaves bin k
-    mirrored: np.ndarray  # (size / 2 + 1,) where it leaves bin -k
-    unfold_cosine: np.ndarray  # (size / 2 + 1,) twiddles that unfold the half-size transform
+    turn_cosine: np.ndarray  # (rows, columns) between them
+    turn_sine: np.ndarray
+    rows: np.ndarray  # (rows,) where the first leaves each frequency
+    columns: np.ndarray  # (columns,) where the second does
+    unfold_cosine: np.ndarray  # (rows * columns / 2 + 1,) what makes it one of real numbers
     unfold_sine: np.ndarray
-    real: np.ndarray  # (size / 2,) work
+    real: np.ndarray  # (rows, columns) work
     imag: np.ndarray
+    turned_real: np.ndarray  # (columns, rows) work
+    turned_imag: np.ndarray
 
 
 def fft(size: int) -> FFT:
-    """Tables for real frames of `size` samples, a power of two of at least 16."""
+    """Tables for real frames of `size` samples, a power of two of at least 8."""
     half = size // 2
-    bits = half.bit_length() - 1
-    widths = [half >> (stage + 1) for stage in range(bits - 3)]
-    phase = np.concatenate([np.zeros(0)] + [-np.pi * np.arange(width) / width for width in widths])
-    order = np.array([int(f"{k:0{bits}b}"[::-1], 2) for k in range(half)], np.uint64)
-    bins = np.arange(half + 1)
-    unfold = -2 * np.pi * bins / size
+    rows = 1 << (half.bit_length() - 1) // 2
+    columns, longest = half // rows, max(rows, half // rows)
+
+    def circle(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine and sine of so many turns backwards."""
+        return np.cos(-2 * np.pi * phase).astype(np.float32), np.sin(-2 * np.pi * phase).astype(np.float32)
+
+    def reversed_bits(n: int) -> np.ndarray:
+        return np.array([int(f"{k:0{n.bit_length() - 1}b}"[::-1], 2) for k in range(n)], np.int64)
+
+    def work(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    order = reversed_bits(rows)
     return FFT(
-        np.cos(phase).astype(np.float32),
-        np.sin(phase).astype(np.float32),
-        order[bins % half],
-        order[-bins % half],
-        np.cos(unfold).astype(np.float32),
-        np.sin(unfold).astype(np.float32),
-        np.zeros(half, np.float32),
-        np.zeros(half, np.float32),
+        *circle(np.arange(longest // 2) / longest),
+        *circle(np.outer(order, np.arange(columns)) / half),
+        order,
+        reversed_bits(columns),
+        *circle(np.arange(half // 2 + 1) / size),
+        work(rows, columns),
+        work(rows, columns),
+        work(columns, rows),
+        work(columns, rows),
     )
 
 
 @kernel(fastmath={"contract", "nsz"})
-def _stage(real, imag, start, width, cosine, sine, twiddle):
-    """One butterfly of `width` pairs, decimation in frequency."""
-    for j in range(width):
-        a = start + j
-        b = a + width
-        c, s = cosine[twiddle + j], sine[twiddle + j]
-        x, y = real[a] - real[b], imag[a] - imag[b]
-        real[a] += real[b]
-        imag[a] += imag[b]
-        real[b] = c * x - s * y
-        imag[b] = c * y + s * x
+def _butterfly(ar, ai, br, bi, c, s):
+    """Sums of two rows in the first, their differences, turned, in the second."""
+    for k in range(len(ar)):
+        x, y = ar[k] - br[k], ai[k] - bi[k]
+        ar[k] += br[k]
+        ai[k] += bi[k]
+        br[k] = c * x - s * y
+        bi[k] = c * y + s * x
+
+
+@kernel
+def _transform(real, imag, cosine, sine):
+    """Each column to its frequencies, decimation in frequency: what lies in row k has its bits reversed."""
+    rows = len(real)
+    width = rows // 2
+    while width:
+        step = len(cosine) // width
+        for group in range(0, rows, 2 * width):
+            for j in range(width):
+                a, b = group + j, group + j + width
+                _butterfly(real[a], imag[a], real[b], imag[b], cosine[j * step], sine[j * step])
+        width //= 2
 
 
 @kernel(fastmath={"contract", "nsz"})
-def _leaf(real, imag, at):
-    """Eight points in one breath: the last three stages, written out."""
-    h = np.float32(0.7071067811865476)
-    a0, a1, a2, a3 = real[at], real[at + 1], real[at + 2], real[at + 3]
-    a4, a5, a6, a7 = real[at + 4], real[at + 5], real[at + 6], real[at + 7]
-    b0, b1, b2, b3 = imag[at], imag[at + 1], imag[at + 2], imag[at + 3]
-    b4, b5, b6, b7 = imag[at + 4], imag[at + 5], imag[at + 6], imag[at + 7]
-    a0, a4, b0, b4 = a0 + a4, a0 - a4, b0 + b4, b0 - b4
-    x, y = a1 - a5, b1 - b5
-    a1, b1, a5, b5 = a1 + a5, b1 + b5, h * (x + y), h * (y - x)
-    x, y = a2 - a6, b2 - b6
-    a2, b2, a6, b6 = a2 + a6, b2 + b6, y, -x
-    x, y = a3 - a7, b3 - b7
-    a3, b3, a7, b7 = a3 + a7, b3 + b7, h * (y - x), -h * (x + y)
-    a0, a2, b0, b2 = a0 + a2, a0 - a2, b0 + b2, b0 - b2
-    a1, a3, b1, b3 = a1 + a3, b1 - b3, b1 + b3, a3 - a1
-    a4, a6, b4, b6 = a4 + a6, a4 - a6, b4 + b6, b4 - b6
-    a5, a7, b5, b7 = a5 + a7, b5 - b7, b5 + b7, a7 - a5
-    real[at], real[at + 1], imag[at], imag[at + 1] = a0 + a1, a0 - a1, b0 + b1, b0 - b1
-    real[at + 2], real[at + 3], imag[at + 2], imag[at + 3] = a2 + a3, a2 - a3, b2 + b3, b2 - b3
-    real[at + 4], real[at + 5], imag[at + 4], imag[at + 5] = a4 + a5, a4 - a5, b4 + b5, b4 - b5
-    real[at + 6], real[at + 7], imag[at + 6], imag[at + 7] = a6 + a7, a6 - a7, b6 + b7, b6 - b7
+def _turn(tables):
+    """What the first transform found, turned, as columns of the second."""
+    real, imag = tables.turned_real, tables.turned_imag
+    for row in range(len(tables.rows)):
+        x, y, to = tables.real[row], tables.imag[row], tables.rows[row]
+        c, s = tables.turn_cosine[row], tables.turn_sine[row]
+        for k in range(len(x)):
+            real[k, to] = c[k] * x[k] - s[k] * y[k]
+            imag[k, to] = c[k] * y[k] + s[k] * x[k]
+
+
+@kernel(fastmath={"contract", "nsz"})
+def _pair(ar, ai, br, bi, c, s):
+    """Power at a frequency and at its mirror image, from both of the complex transform."""
+    half = np.float32(0.5)
+    even_real, even_imag = half * (ar + br), half * (ai - bi)
+    odd_real, odd_imag = half * (ai + bi), half * (br - ar)
+    x, y = c * odd_real - s * odd_imag, c * odd_imag + s * odd_real
+    return (even_real + x) ** 2 + (even_imag + y) ** 2, (even_real - x) ** 2 + (even_imag - y) ** 2
+
+
+@kernel(fastmath={"contract", "nsz"})
+def _pairs(ar, ai, br, bi, c, s, low, high):
+    """`_pair` of all but the first of a row and those of its mirror image, which lie the other way round."""
+    n = len(ar)
+    for k in range(1, n):
+        low[k], high[n - k] = _pair(ar[k], ai[k], br[n - k], bi[n - k], c[k], s[k])
 
 
 @kernel(fastmath={"contract", "nsz"})
@@ -96,28 +128,24 @@ def power_spectrum(tables, frame, out):
 
     Notes
     -----
-    Realtime: O(size log size), no allocation. Pairs of samples are taken as
-    complex numbers, so the transform has half the length of the frame.
+    Realtime: O(size log size), no allocation.
     """
-    real, imag = tables.real, tables.imag
-    half = len(real)
-    for i in range(half):
-        real[i] = frame[2 * i]
-        imag[i] = frame[2 * i + 1]
-    width, twiddle = half // 2, 0
-    while width >= LEAF:
-        for group in range(half // (2 * width)):
-            _stage(real, imag, group * 2 * width, width, tables.cosine, tables.sine, twiddle)
-        twiddle += width
-        width //= 2
-    for group in range(half // LEAF):
-        _leaf(real, imag, group * LEAF)
-    even = np.float32(0.5)
-    for k in range(half + 1):
-        a, b = tables.bit_reversed[k], tables.mirrored[k]
-        even_real, even_imag = even * (real[a] + real[b]), even * (imag[a] - imag[b])
-        odd_real, odd_imag = even * (imag[a] + imag[b]), even * (real[b] - real[a])
-        c, s = tables.unfold_cosine[k], tables.unfold_sine[k]
-        x = even_real + c * odd_real - s * odd_imag
-        y = even_imag + c * odd_imag + s * odd_real
-        out[k] = x * x + y * y
+    rows, columns = tables.real.shape
+    for row in range(rows):
+        x, real, imag = frame[2 * row * columns :], tables.real[row], tables.imag[row]
+        for k in range(columns):
+            real[k] = x[2 * k]
+            imag[k] = x[2 * k + 1]
+    _transform(tables.real, tables.imag, tables.cosine, tables.sine)
+    _turn(tables)
+    real, imag, order = tables.turned_real, tables.turned_imag, tables.columns
+    _transform(real, imag, tables.cosine, tables.sine)
+    cosine, sine, half = tables.unfold_cosine, tables.unfold_sine, rows * columns
+    for k in range(columns // 2):
+        a, b, at = order[k], order[columns - 1 - k], k * rows
+        c, s, high = cosine[at:], sine[at:], out[half - at - rows :]
+        _pairs(real[a], imag[a], real[b], imag[b], c, s, out[at:], high)
+    for k in range(columns // 2 + 1):
+        a, b, at = order[k], order[(columns - k) % columns], k * rows
+        ar, ai, br, bi = real[a, 0], imag[a, 0], real[b, 0], imag[b, 0]
+        out[at], out[half - at] = _pair(ar, ai, br, bi, cosine[at], sine[at])

@@ -11,6 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from dsp.kernel import kernel
@@ -22,12 +23,15 @@ FAST = ("contract", "nsz", "reassoc")
 def _block(sums: int, columns: int) -> Callable:
     """Adds to ``out[k : k + sums, p : p + columns]`` the rows of x from column `at` on, as `weights` weigh them.
 
-    All are float32, with a last axis that lies in one piece. Nothing is checked.
+    All have a last axis that lies in one piece. Nothing is checked but that they are float32.
     """
     vector = ir.VectorType(FLOAT, columns)
 
     @intrinsic
     def block(typingctx, x, at, weights, k, out, p):  # type: ignore[no-untyped-def]
+        if any(array.dtype != types.float32 for array in (x, weights, out)):
+            raise TypingError("sums of rows are sums of float32")
+
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             def array(i: int) -> Any:
                 return context.make_array(signature.args[i])(context, builder, args[i])
@@ -68,7 +72,7 @@ def _block(sums: int, columns: int) -> Callable:
 
 
 _4_by_16, _1_by_16 = _block(4, 16), _block(1, 16)
-_4_by_4, _1_by_4 = _block(4, 4), _block(1, 4)
+_4_by_8, _1_by_8 = _block(4, 8), _block(1, 8)
 _4_by_1, _1_by_1 = _block(4, 1), _block(1, 1)
 
 
@@ -89,17 +93,17 @@ def add_rows(x, first, weights, out):
     Realtime: O(sums * rows * n), no allocation.
     """
     sums, n = out.shape
-    fours, wide, narrow = sums - sums % 4, n - n % 16, n - n % 4
+    fours, wide, narrow = sums - sums % 4, n - n % 16, n - n % 8
     for p in range(0, wide, 16):
         for k in range(0, fours, 4):
             _4_by_16(x, first + p, weights, k, out, p)
         for k in range(fours, sums):
             _1_by_16(x, first + p, weights, k, out, p)
-    for p in range(wide, narrow, 4):
+    for p in range(wide, narrow, 8):
         for k in range(0, fours, 4):
-            _4_by_4(x, first + p, weights, k, out, p)
+            _4_by_8(x, first + p, weights, k, out, p)
         for k in range(fours, sums):
-            _1_by_4(x, first + p, weights, k, out, p)
+            _1_by_8(x, first + p, weights, k, out, p)
     for p in range(narrow, n):
         for k in range(0, fours, 4):
             _4_by_1(x, first + p, weights, k, out, p)

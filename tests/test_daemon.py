@@ -134,8 +134,11 @@ def test_a_change_of_period_while_it_runs_is_followed(daemon):
 def answers_are(meter, constant):
     from bridge.meter import measure
 
-    heard = measure(meter, 10, softest_db=-9)
-    assert set(heard.values.tolist()) == {constant} and heard.missed == 0
+    for _ in range(4):
+        heard = measure(meter, 10, softest_db=-9)
+        if heard.dropped < heard.clicks:  # else the server stumbled through all of them
+            break
+    assert set(heard.values.tolist()) == {constant} and heard.missed == 0, heard
 
 
 def test_freewheeling_loses_nothing(daemon):

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 from dsp.lanes import add_rows
 from tests.contract import forbidden_calls
@@ -31,6 +32,13 @@ def test_a_slice_of_wider_rows_is_taken_where_it_lies() -> None:
     out = np.zeros((5, 40), np.float32)[:, 2:21]
     add_rows(x, 1, weights, out)
     np.testing.assert_allclose(out, np.float64(weights) @ x[:, 1:20], atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", range(3))
+def test_numbers_of_another_kind_are_refused(wrong: int) -> None:
+    x, weights, out = (np.zeros((4, 4), np.float64 if i == wrong else np.float32) for i in range(3))
+    with pytest.raises(TypingError, match="float32"):
+        add_rows(x, 0, weights, out)
 
 
 def test_nothing_is_allocated() -> None:
