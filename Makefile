@@ -84,7 +84,7 @@ train-notes: setup
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES) --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.notes train $(NOTES) --device $(DEVICE)
 	$(BIN)/python -m models.train.notes export $(NOTES)
-	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES)/unheard --seed 4 --part {} --of $$(nproc)
+	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.notes render $(DATA) $(NOTES)/unheard --hours 8.5 --seed 4 --part {} --of $$(nproc)
 	seq 0 $$(($$(nproc) - 1)) | xargs -P 0 -I{} $(BIN)/python -m models.train.polynet hear $(NOTES)/unheard --part {} --of $$(nproc)
 	$(BIN)/python -m models.train.polynet train $(NOTES)/unheard
 	$(BIN)/python -m models.train.polynet export $(NOTES)/unheard

@@ -15,6 +15,7 @@ import numpy as np
 from dsp.hindsight import PAST, watched
 from dsp.kernel import kernel
 from dsp.net import perceptron
+from dsp.notenet import embedding
 from dsp.tones import BINS_A_PITCH, PITCHES, SEMITONES, WINDOWS
 
 WORDS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 13)  # frames ago at which it counts what was said to sound
@@ -49,29 +50,29 @@ class EndNetState(NamedTuple):
     change: np.ndarray  # (lags,) work
 
 
-def features_of(lags: int) -> int:
-    """How many numbers are weighed for a note, of an ear with so many lags."""
+def features_of(lags: int, embedding: int) -> int:
+    """How many numbers are weighed for a note, of an ear with so many lags and so large an embedding of each pitch."""
     words = lags + len(WORDS) + lags + len(BEGINS) + 2 * len(KIN)
-    return words + len(PARTIALS) * (len(AGO) + 2) + len(AGO) + len(RUSH) + 1 + 2
+    return words + len(PARTIALS) * (len(AGO) + 2) + len(AGO) + len(RUSH) + 1 + 2 + embedding
 
 
-def shapes(lags: int, hidden: int) -> dict[str, tuple[int, ...]]:
+def shapes(lags: int, embedding: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """Shape of each array of the weights, as exported from training."""
     return {
-        "hidden.w": (features_of(lags), hidden), "hidden.b": (hidden,), "out.w": (hidden, lags), "out.b": (lags,),
-        "over": (lags,),
+        "hidden.w": (features_of(lags, embedding), hidden), "hidden.b": (hidden,),
+        "out.w": (hidden, lags), "out.b": (lags,), "over": (lags,),
     }  # fmt: skip
 
 
 def end_weights(arrays: Mapping[str, np.ndarray]) -> EndWeights:
     """Exported arrays, of `shapes`, as the kernels read them."""
-    names = shapes(len(arrays["out.b"]), len(arrays["hidden.b"]))
+    names = shapes(len(arrays["out.b"]), 0, len(arrays["hidden.b"]))
     return EndWeights._make(np.ascontiguousarray(arrays[name], np.float32) for name in names)
 
 
-def trusting(lags: int, over: float = 0.5) -> EndWeights:
+def trusting(lags: int, embedding: int, over: float = 0.5) -> EndWeights:
     """Weights that leave the word as it is."""
-    arrays = {name: np.zeros(shape) for name, shape in shapes(lags, 4).items()}
+    arrays = {name: np.zeros(shape) for name, shape in shapes(lags, embedding, 4).items()}
     return end_weights(arrays | {"over": np.full(lags, over)})
 
 
@@ -113,7 +114,7 @@ def endnet_begin(state, pitch, since):
 
 
 @kernel
-def consider(state, heard, pitch, frame):
+def consider(state, heard, ear, pitch, frame):
     """All that is weighed of one note, into ``state.x``."""
     x, said, at, n = state.x, heard.said, frame % PAST, 0
     lags = len(state.change)
@@ -153,11 +154,12 @@ def consider(state, heard, pitch, frame):
     x[n] = heard.many[at, lags]
     x[n + 1] = np.log(np.float32(1 + state.age[pitch]))
     x[n + 2] = np.float32(pitch) / np.float32(PITCHES)
+    embedding(ear, pitch, x[n + 3 :])
     state.age[pitch] += 1
 
 
 @kernel
-def endnet_look(state, heard, pitch, row, frame):
+def endnet_look(state, heard, ear, pitch, row, frame):
     """Logit that a note still sounded as many frames ago as the lag of a row; to be asked once a frame.
 
     Parameters
@@ -165,6 +167,8 @@ def endnet_look(state, heard, pitch, row, frame):
     state : EndNetState
     heard : PolyNetState
         What is remembered of the ear's word, this frame included.
+    ear : NoteNetState
+        As this frame left it.
     pitch, row, frame : int
 
     Notes
@@ -173,7 +177,7 @@ def endnet_look(state, heard, pitch, row, frame):
     the likeliest of the newest frames, and stands as it is until PAST frames have been heard.
     Realtime: O(1), no allocation.
     """
-    consider(state, heard, pitch, frame)
+    consider(state, heard, ear, pitch, frame)
     told, before = state.x[row], state.last[pitch]
     if heard.heard[0] == PAST:
         perceptron(state.weights, state.x, state.hidden, state.change)

@@ -13,6 +13,7 @@ import numpy as np
 from dsp.hindsight import PAST
 from dsp.kernel import kernel
 from dsp.net import dense, rectify, sigmoid
+from dsp.notenet import embedding
 from dsp.pitch import SLOW
 from dsp.tones import LOWEST, PITCHES
 
@@ -54,9 +55,9 @@ class LineNetState(NamedTuple):
     hidden: np.ndarray  # (hidden,) work
 
 
-def features_of(memory: int, mix: int) -> int:
-    """How many numbers are weighed for a pitch, of a net of these sizes."""
-    return memory + mix + SAID + 3 + OTHERS + len(KIN) + 4 + 2 + len(AGO) + 1
+def features_of(embedding: int) -> int:
+    """How many numbers are weighed for a pitch, of an ear with so large an embedding of each."""
+    return embedding + SAID + 3 + OTHERS + len(KIN) + 4 + 2 + len(AGO) + 1
 
 
 def linenet_state(weights: LineWeights, rows: int) -> LineNetState:
@@ -157,13 +158,8 @@ def weigh(state, net, lags, pitch, frame):
     -----
     Realtime: O(1), no allocation.
     """
-    x, said, period, n = state.x, state.said, state.period, 0
-    for k in range(len(net.memory)):
-        x[n] = net.memory[k, pitch]
-        n += 1
-    for k in range(len(net.mixed)):
-        x[n] = net.mixed[k, pitch]
-        n += 1
+    x, said, period = state.x, state.said, state.period
+    n = embedding(net, pitch, x)
     for row in range(SAID):
         x[n] = said[row, pitch]
         n += 1

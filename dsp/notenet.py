@@ -209,6 +209,11 @@ def note_weights(arrays: Mapping[str, np.ndarray]) -> NoteWeights:
     )
 
 
+def embedding_size(weights: NoteWeights) -> int:
+    """How many numbers a net keeps of each pitch: its memory, and what was mixed for it."""
+    return weights.gru_state.shape[1] + len(weights.mix_bias)
+
+
 def notenet_state(weights: NoteWeights) -> NoteNetState:
     """A net that has heard nothing."""
 
@@ -348,6 +353,17 @@ def notenet_frame(state, inputs, out):
     _fill(out, w.head_bias)
     add_rows(state.memory, 0, w.head_memory, out)
     add_rows(mixed, 0, w.head_mix, out)
+
+
+@kernel
+def embedding(state, pitch, out):
+    """What the newest frame left of one pitch, into `out`, and how many numbers: `embedding_size`."""
+    remembered = len(state.memory)
+    for row in range(remembered):
+        out[row] = state.memory[row, pitch]
+    for row in range(len(state.mixed)):
+        out[remembered + row] = state.mixed[row, pitch]
+    return remembered + len(state.mixed)
 
 
 @kernel

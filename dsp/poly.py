@@ -176,7 +176,8 @@ def _hold(state, row, now, frame, out, n):
     for pitch in range(PITCHES):
         if state.id[pitch] == 0:
             continue
-        sounds, sounded = sigmoid(endnet_look(ends, state.judge, pitch, row, frame)), now - state.began[pitch]
+        sounds = sigmoid(endnet_look(ends, state.judge, state.net, pitch, row, frame))
+        sounded = now - state.began[pitch]
         # So long ago it may not have begun: early heads know of it sooner.
         if sounds < ends.weights.over[row] and sounded > ago + HOP and n < most:
             n = _end(state, pitch, now - min(ago, decision), now, np.float32(1) - sounds, out, n)
@@ -267,7 +268,7 @@ def poly_frame(state, power, now, out, n):
     p, said, weights, judge = state.params[0], state.said, state.net.weights, state.judge
     lags, frame = weights.lags, state.clock[1]
     state.clock[1] += 1
-    polynet_frame(judge, said, state.tones.inputs, frame)
+    polynet_frame(judge, state.net, said, state.tones.inputs, frame)
     endnet_hear(state.ends, state.tones.inputs, frame)
     sounding, loud = said[len(lags)], np.float32(0)
     for k in range(BINS):

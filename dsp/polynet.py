@@ -14,6 +14,7 @@ import numpy as np
 from dsp.hindsight import PAST
 from dsp.kernel import kernel
 from dsp.net import perceptron, sigmoid
+from dsp.notenet import embedding
 from dsp.tones import BINS, BINS_A_PITCH, PITCHES
 from dsp.touch import OVERTONES, SEEN
 
@@ -52,30 +53,30 @@ class PolyNetState(NamedTuple):
     change: np.ndarray  # (lags,) work
 
 
-def features_of(lags: int) -> int:
-    """How many numbers are weighed for a pitch, of an ear with so many lags."""
+def features_of(lags: int, embedding: int) -> int:
+    """How many numbers are weighed for a pitch, of an ear with so many lags and so large an embedding of each."""
     words = LATELY * (lags + 2) + 3 * len(BEFORE) + len(RIVALS) * (lags + 1)
     whole = lags + 2 + len(RUSH) + len(AGO)
-    return words + whole + SEEN * (1 + len(AGO) + len(OCTAVES)) + 2
+    return words + whole + SEEN * (1 + len(AGO) + len(OCTAVES)) + 2 + embedding
 
 
-def shapes(lags: int, hidden: int) -> dict[str, tuple[int, ...]]:
+def shapes(lags: int, embedding: int, hidden: int) -> dict[str, tuple[int, ...]]:
     """Shape of each array of the weights, as exported from training."""
     return {
-        "hidden.w": (features_of(lags), hidden), "hidden.b": (hidden,), "out.w": (hidden, lags), "out.b": (lags,),
-        "threshold": (lags,), "sure": (lags,),
+        "hidden.w": (features_of(lags, embedding), hidden), "hidden.b": (hidden,),
+        "out.w": (hidden, lags), "out.b": (lags,), "threshold": (lags,), "sure": (lags,),
     }  # fmt: skip
 
 
 def poly_weights(arrays: Mapping[str, np.ndarray]) -> PolyWeights:
     """Exported arrays, of `shapes`, as the kernels read them."""
-    names = shapes(len(arrays["out.b"]), len(arrays["hidden.b"]))
+    names = shapes(len(arrays["out.b"]), 0, len(arrays["hidden.b"]))
     return PolyWeights._make(np.ascontiguousarray(arrays[name], np.float32) for name in names)
 
 
-def trusting(lags: int, threshold: float = 0.5, sure: float = 0.95) -> PolyWeights:
+def trusting(lags: int, embedding: int, threshold: float = 0.5, sure: float = 0.95) -> PolyWeights:
     """Weights that leave the word as it is."""
-    arrays = {name: np.zeros(shape) for name, shape in shapes(lags, 4).items()}
+    arrays = {name: np.zeros(shape) for name, shape in shapes(lags, embedding, 4).items()}
     return poly_weights(arrays | {"threshold": np.full(lags, threshold), "sure": np.full(lags, sure)})
 
 
@@ -127,7 +128,7 @@ def _rise(level, window, pitch, frame, ago):
 
 
 @kernel
-def consider(state, pitch, frame):
+def consider(state, ear, pitch, frame):
     """All that is weighed of one pitch, into ``state.x``."""
     x, said, at, n = state.x, state.said, frame % PAST, 0
     lags = len(state.change)
@@ -166,15 +167,18 @@ def consider(state, pitch, frame):
             n += 1
     height = np.float32(pitch) / np.float32(PITCHES)
     x[n], x[n + 1] = height, height * height
+    embedding(ear, pitch, x[n + 2 :])
 
 
 @kernel
-def polynet_frame(state, said, inputs, frame):
+def polynet_frame(state, ear, said, inputs, frame):
     """Take in one more frame of the ear's word and judge it, into ``state.judged``.
 
     Parameters
     ----------
     state : PolyNetState
+    ear : NoteNetState
+        As that frame left it.
     said : array, shape (lags + 2, PITCHES)
         Logits, as `dsp.notenet.notenet_frame` gives them.
     inputs : array, shape (CHANNELS, BINS)
@@ -194,7 +198,7 @@ def polynet_frame(state, said, inputs, frame):
             state.judged[row, pitch] = said[row, pitch]
             most = max(most, said[row, pitch])
         if most > POSSIBLE and state.heard[0] == PAST:
-            consider(state, pitch, frame)
+            consider(state, ear, pitch, frame)
             perceptron(state.weights, state.x, state.hidden, state.change)
             for row in range(lags):
                 state.judged[row, pitch] += state.change[row]

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from dsp.endnet import EndWeights, end_weights, shapes
+from dsp.notenet import embedding_size
 from models import notes
 from models.archive import FOLDER, between, fitting, measured, read
 
@@ -15,7 +16,8 @@ NAME = "ends.npz"
 def checked(arrays: dict[str, np.ndarray]) -> EndWeights:
     """Weights of the net in `dsp.endnet`, if that is what the arrays are."""
     measured(arrays, ["hidden.b"], NAME)
-    fitting(arrays, shapes(len(notes.load().lags), len(arrays["hidden.b"])), NAME)
+    ear = notes.load()
+    fitting(arrays, shapes(len(ear.lags), embedding_size(ear), len(arrays["hidden.b"])), NAME)
     between(arrays, ["over"], NAME)
     return end_weights(arrays)
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from dsp.linenet import SAID, LineWeights, features_of
+from dsp.notenet import embedding_size
 from models import notes
 from models.archive import FOLDER, WeightsError, between, fitting, measured, read
 
@@ -18,7 +19,7 @@ def checked(arrays: dict[str, np.ndarray]) -> LineWeights:
     if len(ear.lags) + 1 != SAID:
         raise WeightsError(f"{NAME} was made for {SAID - 1} lags of the ear for notes")
     measured(arrays, ["hidden.b"], NAME)
-    features, hidden = features_of(len(ear.gru_state[0]), len(ear.mix_bias)), len(arrays["hidden.b"])
+    features, hidden = features_of(embedding_size(ear)), len(arrays["hidden.b"])
     shapes = {
         "hidden.w": (features, hidden), "hidden.b": (hidden,), "out.w": (hidden,), "out.b": (1,), "asked": (1,),
     }  # fmt: skip

@@ -11,6 +11,9 @@ NEIGHBOURS = (-24, -12, -1, 0, 1, 12, 28)
 LAGS = (2, 3, 4, 7)
 
 
+EMBEDDING = SIZES["memory"] + SIZES["mix"]
+
+
 def random_arrays(seed: int = 0, **sizes: int) -> dict[str, np.ndarray]:
     """As training would export them; each layer keeps the size of what it is given."""
     rng = np.random.default_rng(seed)

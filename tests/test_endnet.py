@@ -14,7 +14,9 @@ from dsp.endnet import (
     trusting,
 )
 from dsp.hindsight import PAST, watched
+from dsp.notenet import note_weights, notenet_state
 from dsp.tones import BINS, BINS_A_PITCH, CHANNELS, PITCHES, WINDOWS
+from tests.noteweights import EMBEDDING, random_arrays
 
 LAGS = np.array([2, 3, 4, 7])
 SOUNDING = len(LAGS)
@@ -25,15 +27,17 @@ def looked(
     weights: EndWeights, said: np.ndarray, levels: np.ndarray | None = None, row: int = 2, begins: int = 5
 ) -> list[float]:
     """Logits, after each frame of a word and of levels, that A4 still sounds; it began at frame `begins`."""
-    heard, state = polynet.polynet_state(polynet.trusting(len(LAGS))), endnet_state(weights, LAGS)
+    ear = notenet_state(note_weights(random_arrays()))
+    heard = polynet.polynet_state(polynet.trusting(len(LAGS), EMBEDDING))
+    state = endnet_state(weights, LAGS)
     found = []
     for frame, words in enumerate(said):
         inputs = np.full((CHANNELS, BINS), -3, np.float32) if levels is None else levels[frame]
-        polynet.polynet_frame(heard, words, inputs, frame)
+        polynet.polynet_frame(heard, ear, words, inputs, frame)
         endnet_hear(state, inputs, frame)
         if frame == begins:
             endnet_begin(state, A4, 0)
-        found.append(float(endnet_look(state, heard, A4, row, frame)))
+        found.append(float(endnet_look(state, heard, ear, A4, row, frame)))
     return found
 
 
@@ -44,7 +48,7 @@ def words(frames: int = PAST + 6, seed: int = 0) -> np.ndarray:
 
 def curious(lags: int = len(LAGS)) -> EndWeights:
     """Weights to which everything matters."""
-    weights = trusting(lags)
+    weights = trusting(lags, EMBEDDING)
     weights.hidden[:] = np.linspace(0.5, 1.5, weights.hidden.size).reshape(weights.hidden.shape)
     weights.hidden_bias[:], weights.out[:] = 1000, 0.01
     return weights
@@ -55,11 +59,11 @@ def test_who_has_learned_nothing_waits_for_silence_as_long_as_there_is_time(row:
     said = words()
     sounding = said[:, SOUNDING, A4]
     expected = [sounding[max(0, t + 1 - watched(LAGS[row])) : t + 1].max() for t in range(PAST, len(said))]
-    np.testing.assert_array_equal(looked(trusting(len(LAGS)), said, row=row)[PAST:], expected)
+    np.testing.assert_array_equal(looked(trusting(len(LAGS), EMBEDDING), said, row=row)[PAST:], expected)
 
 
 def test_the_word_stands_until_all_that_is_remembered_was_heard() -> None:
-    weights, said = trusting(len(LAGS)), words()
+    weights, said = trusting(len(LAGS), EMBEDDING), words()
     plain = looked(weights, said)
     weights.out_bias[:] = 2
     longer = np.subtract(looked(weights, said), plain)

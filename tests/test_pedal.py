@@ -43,7 +43,7 @@ from dsp.units import RATE, samples
 from models import pedal as trained
 from models.archive import FOLDER, WeightsError
 from tests.contract import forbidden_calls, verify_contract
-from tests.noteweights import LAGS
+from tests.noteweights import EMBEDDING, LAGS
 from tests.test_departure import leaving, left, said
 from tests.test_notenet import SPEC, hops
 from tests.test_poly import SOUNDING, SURE, Listener, ends, weights
@@ -196,7 +196,8 @@ def test_a_pedal_that_is_down_comes_up_where_it_is_no_longer_wanted() -> None:
 
 def test_contract() -> None:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True, pedal=True)
-    make = lambda: Poly(weights(), trusting(len(LAGS), 0.45, 0.5), ends(), settings, believing(ENDED, AGAIN))  # noqa: E731
+    judge = trusting(len(LAGS), EMBEDDING, 0.45, 0.5)
+    make = lambda: Poly(weights(), judge, ends(), settings, believing(ENDED, AGAIN))  # noqa: E731
     events = verify_contract(make, hops(), SPEC, [1, 2, 7, 100, 101])
     assert {0.0, 1.0} == set(events[events["kind"] == PEDAL]["value"].tolist())
 

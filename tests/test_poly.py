@@ -18,7 +18,7 @@ from dsp.tones import BINS, FRAME, LOWEST, PITCHES, WINDOWS
 from dsp.touch import OVERTONES
 from dsp.units import HOP, samples
 from tests.contract import forbidden_calls, verify_contract
-from tests.noteweights import LAGS, random_arrays
+from tests.noteweights import EMBEDDING, LAGS, random_arrays
 from tests.test_notenet import SPEC, hops
 
 SOUNDING = len(LAGS)
@@ -31,7 +31,7 @@ def weights() -> Any:
 
 
 def ends() -> endnet.EndWeights:
-    return endnet.trusting(len(LAGS), 0.3)
+    return endnet.trusting(len(LAGS), EMBEDDING, 0.3)
 
 
 class Listener:
@@ -40,7 +40,9 @@ class Listener:
     def __init__(self, level: float = -20.0, **settings: Any) -> None:
         given: dict[str, Any] = {"lines": "many", "low": 21, "high": 108, "decision_ms": 40} | settings
         self.settings = NoteSettings(**given)
-        self.state = poly_state(self.settings, weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64))
+        self.state = poly_state(
+            self.settings, weights(), trusting(len(LAGS), EMBEDDING), ends(), np.zeros(1, np.int64)
+        )
         self.power = np.full((WINDOWS, BINS), 10 ** (level / 10), np.float32)
         self.frame = 0
         self.events = np.zeros(0, EVENT)
@@ -255,7 +257,7 @@ def _sounding() -> list[tuple[int, int, float]]:
 
 def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
     state = poly_state(
-        NoteSettings(lines="many"), weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64)
+        NoteSettings(lines="many"), weights(), trusting(len(LAGS), EMBEDDING), ends(), np.zeros(1, np.int64)
     )
     out = np.zeros(ROOM * 200, EVENT)
     state.id[40], state.id[50] = 7, 8
@@ -266,7 +268,7 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
     state.params[...] = poly_params(NoteSettings(lines="many"))
     x = hops(1.0)
     fresh = poly_state(
-        NoteSettings(lines="many"), weights(), trusting(len(LAGS)), ends(), np.zeros(1, np.int64)
+        NoteSettings(lines="many"), weights(), trusting(len(LAGS), EMBEDDING), ends(), np.zeros(1, np.int64)
     )
     expected = np.zeros(ROOM * len(x), EVENT)
     m = poly_step(fresh, np.concatenate([np.zeros((2, HOP), np.float32), x]), expected)
@@ -279,7 +281,7 @@ def test_notes_end_when_the_preset_no_longer_wants_them() -> None:
 def test_contract() -> None:
     settings = NoteSettings(lines="many", low=21, high=108, decision_ms=40, early=True)
     events = verify_contract(
-        lambda: Poly(weights(), trusting(len(LAGS), 0.45, 0.5), ends(), settings),
+        lambda: Poly(weights(), trusting(len(LAGS), EMBEDDING, 0.45, 0.5), ends(), settings),
         hops(),
         SPEC,
         [1, 2, 7, 100, 101],
@@ -299,7 +301,7 @@ def test_contract() -> None:
 
 
 def test_it_allocates_nothing() -> None:
-    Poly(weights(), trusting(len(LAGS)), ends(), NoteSettings(lines="many")).prepare(
+    Poly(weights(), trusting(len(LAGS), EMBEDDING), ends(), NoteSettings(lines="many")).prepare(
         Spec(hop=HOP, shape=(HOP,))
     )
     assert forbidden_calls(poly_step) == []

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dsp.endnet import consider, endnet_begin, endnet_hear, endnet_state, features_of, trusting
 from dsp.net import sigmoid
-from dsp.notenet import notenet_frame, notenet_state
+from dsp.notenet import embedding_size, notenet_frame, notenet_state
 from dsp.polynet import polynet_frame, polynet_state
 from dsp.tones import PITCHES
 from models import notes, poly
@@ -35,7 +35,7 @@ AT = 2  # row of the head that begins notes
 REARM = np.float32(0.7)
 OVER = 0.55  # likelihood of sounding below which a note is over
 LAGS = notes.load().lags
-SHAPE = features_of(len(LAGS)), HIDDEN, len(LAGS)
+SHAPE = features_of(len(LAGS), embedding_size(notes.load())), HIDDEN, len(LAGS)
 
 
 @njit(cache=False)
@@ -48,13 +48,13 @@ def _weighed(ear, heard, state, x, sounding, rows, known):  # type: ignore[no-un
     asked = heard.weights.threshold[AT]
     for frame in range(len(x)):
         notenet_frame(ear, x[frame], said)
-        polynet_frame(heard, said, x[frame], frame)
+        polynet_frame(heard, ear, said, x[frame], frame)
         endnet_hear(state, x[frame], frame)
         for pitch in range(PITCHES):
             quiet[pitch] = 0 if sounding[frame, pitch] else quiet[pitch] + 1
             believed[pitch] &= quiet[pitch] < AFTER
             if believed[pitch]:
-                consider(state, heard, pitch, frame)
+                consider(state, heard, ear, pitch, frame)
                 if frame >= SETTLE and (frame + pitch) % EVERY == 0 and n < len(rows):
                     rows[n] = state.x
                     for row in range(len(lags)):
@@ -72,7 +72,7 @@ def _weighed(ear, heard, state, x, sounding, rows, known):  # type: ignore[no-un
 
 def weighed(x: np.ndarray, sounding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is weighed in an example, shape (n, features), and whether each sounded at each lag, (n, lags)."""
-    state = endnet_state(trusting(len(LAGS)), LAGS)
+    state = endnet_state(trusting(len(LAGS), embedding_size(notes.load())), LAGS)
     rows = np.zeros((len(x) * 8, len(state.x)), np.float32)
     known = np.zeros((len(rows), len(LAGS)), np.int8)
     n = _weighed(notenet_state(notes.load()), polynet_state(poly.load()), state, x, sounding, rows, known)

@@ -19,6 +19,7 @@ from torch import nn
 
 from dsp.line import line_hear, line_state
 from dsp.linenet import LineWeights, features_of, possible, weigh
+from dsp.notenet import embedding_size
 from dsp.notes import NoteSettings
 from dsp.tones import FRAME, LOWEST, PITCHES
 from dsp.units import HOP
@@ -96,7 +97,7 @@ def _weighed(state, x, rows, which):  # type: ignore[no-untyped-def]
 def blank() -> LineWeights:
     """A net that knows nothing, to have weighed what a net shall learn from."""
     ear = notes.load()
-    features = features_of(len(ear.gru_state[0]), len(ear.mix_bias))
+    features = features_of(embedding_size(ear))
     shapes = (features, HIDDEN), (HIDDEN,), (HIDDEN,), (1,), (1,)
     return LineWeights(*(np.full(shape, 0.5, np.float32) for shape in shapes))
 

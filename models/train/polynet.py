@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What corrects the word of the note ear, while it learns; `dsp.polynet` is the same net at work.
 
-    python -m models.train.polynet hear WORK [--examples 5000] [--part 0 --of 1]
+    python -m models.train.polynet hear WORK [--examples 12000] [--part 0 --of 1]
     python -m models.train.polynet train WORK
     python -m models.train.polynet export WORK
 
@@ -16,7 +16,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from dsp.notenet import notenet_frame, notenet_state
+from dsp.notenet import embedding_size, notenet_frame, notenet_state
 from dsp.polynet import POSSIBLE, consider, features_of, polynet_hear, polynet_state, trusting
 from dsp.tones import PITCHES
 from models import notes
@@ -24,14 +24,15 @@ from models.train import judge
 from models.train.note_corpus import Batch
 
 NAME = "poly"
-HIDDEN, STEPS = 96, 20_000
+HIDDEN, STEPS = 192, 20_000
 SILENT = 0.35  # of the examples hold no note
 SETTLE = 20  # frames of an example that are not judged
 FRESH = 12  # frames for which a note has just begun
 BESIDE = 3  # and those after that are not judged
+EVERY = 2  # of so many frames of a pitch one is learned from
 # Likelihoods: of an onset at a head's own decision, and of one that need not wait for a later head.
-THRESHOLD, SURE = (0.7, 0.7, 0.65, 0.6), (0.95, 0.95, 0.95, 0.6)
-SHAPE = features_of(len(THRESHOLD)), HIDDEN, len(THRESHOLD)
+THRESHOLD, SURE = (0.7, 0.7, 0.7, 0.65), (0.95, 0.95, 0.95, 0.65)
+SHAPE = features_of(len(THRESHOLD), embedding_size(notes.load())), HIDDEN, len(THRESHOLD)
 
 
 @njit(cache=False)
@@ -43,8 +44,8 @@ def _weighed(ear, state, x, rows, which):  # type: ignore[no-untyped-def]
         notenet_frame(ear, x[frame], said)
         polynet_hear(state, said, x[frame], frame)
         for pitch in range(PITCHES):
-            if n < len(rows) and said[:lags, pitch].max() > POSSIBLE:
-                consider(state, pitch, frame)
+            if (frame + pitch) % EVERY == 0 and n < len(rows) and said[:lags, pitch].max() > POSSIBLE:
+                consider(state, ear, pitch, frame)
                 rows[n] = state.x
                 which[n, 0], which[n, 1] = frame, pitch
                 n += 1
@@ -54,7 +55,7 @@ def _weighed(ear, state, x, rows, which):  # type: ignore[no-untyped-def]
 def weighed(x: np.ndarray, struck: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is weighed in an example, shape (n, features), and how many frames ago each began, shape (n,)."""
     ear = notes.load()
-    state = polynet_state(trusting(len(ear.lags)))
+    state = polynet_state(trusting(len(ear.lags), embedding_size(ear)))
     rows = np.zeros((len(x) * 24, len(state.x)), np.float32)
     which = np.zeros((len(rows), 2), np.int64)
     n = _weighed(notenet_state(ear), state, x, rows, which)
@@ -90,7 +91,7 @@ def export(work: Path) -> None:
 
 
 def main() -> None:
-    args = judge.commands(__doc__, 5000, hear, train, export)[0].parse_args()
+    args = judge.commands(__doc__, 12_000, hear, train, export)[0].parse_args()
     args.do(args)
 
 
