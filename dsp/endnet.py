@@ -15,7 +15,7 @@ import numpy as np
 from dsp.hindsight import PAST, watched
 from dsp.kernel import kernel
 from dsp.net import perceptron
-from dsp.notenet import embedding
+from dsp.notenet import embed
 from dsp.tones import BINS_A_PITCH, PITCHES, SEMITONES, WINDOWS
 
 WORDS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 13)  # frames ago at which it counts what was said to sound
@@ -154,7 +154,7 @@ def consider(state, heard, ear, pitch, frame):
     x[n] = heard.many[at, lags]
     x[n + 1] = np.log(np.float32(1 + state.age[pitch]))
     x[n + 2] = np.float32(pitch) / np.float32(PITCHES)
-    embedding(ear, pitch, x[n + 3 :])
+    embed(ear, pitch, x[n + 3 :])
     state.age[pitch] += 1
 
 

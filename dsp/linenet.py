@@ -13,7 +13,7 @@ import numpy as np
 from dsp.hindsight import PAST
 from dsp.kernel import kernel
 from dsp.net import dense, rectify, sigmoid
-from dsp.notenet import embedding
+from dsp.notenet import embed
 from dsp.pitch import SLOW
 from dsp.tones import LOWEST, PITCHES
 
@@ -159,7 +159,7 @@ def weigh(state, net, lags, pitch, frame):
     Realtime: O(1), no allocation.
     """
     x, said, period = state.x, state.said, state.period
-    n = embedding(net, pitch, x)
+    n = embed(net, pitch, x)
     for row in range(SAID):
         x[n] = said[row, pitch]
         n += 1

@@ -356,7 +356,7 @@ def notenet_frame(state, inputs, out):
 
 
 @kernel
-def embedding(state, pitch, out):
+def embed(state, pitch, out):
     """What the newest frame left of one pitch, into `out`, and how many numbers: `embedding_size`."""
     remembered = len(state.memory)
     for row in range(remembered):

@@ -14,7 +14,7 @@ import numpy as np
 from dsp.hindsight import PAST
 from dsp.kernel import kernel
 from dsp.net import perceptron, sigmoid
-from dsp.notenet import embedding
+from dsp.notenet import embed
 from dsp.tones import BINS, BINS_A_PITCH, PITCHES
 from dsp.touch import OVERTONES, SEEN
 
@@ -167,7 +167,7 @@ def consider(state, ear, pitch, frame):
             n += 1
     height = np.float32(pitch) / np.float32(PITCHES)
     x[n], x[n + 1] = height, height * height
-    embedding(ear, pitch, x[n + 2 :])
+    embed(ear, pitch, x[n + 2 :])
 
 
 @kernel
